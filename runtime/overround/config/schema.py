@@ -1,0 +1,192 @@
+"""Every setting: unit in the name, default, range, and why.
+
+One TOML file describes an instance; secrets never stand in it, only where to find them.
+Unknown keys are refused, so that a misspelt limit cannot silently stay at its default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+Cash = Annotated[int, Field(ge=0)]
+
+
+class Mode(StrEnum):
+    """What orders mean in this instance; shown on every screen, log line and metric."""
+
+    SIM = "sim"  # the exchange in the box; its money is play money
+    SHADOW = "shadow"  # live data; orders are built, signed, gated, logged, not sent
+    LIVE = "live"  # orders are sent: needs --arm
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Venue(_Section):
+    """Where the venue answers. The defaults are Polymarket's production hosts."""
+
+    rest_url: str = "https://clob.polymarket.com"
+    gamma_url: str = "https://gamma-api.polymarket.com"
+    ws_market_url: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
+    ws_user_url: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    chain_id: int = 137
+    event_slugs: tuple[str, ...] = ()
+    """Events to trade; empty takes every open event that discovery returns."""
+    discovery_interval_s: Seconds = 30
+    """How often new markets are looked for while running."""
+    request_timeout_ms: Milliseconds = 5_000
+    """Deadline of one REST request; an order past it has an unknown outcome."""
+
+
+class Account(_Section):
+    """Who trades. The key itself is read from the environment or a 0600 file."""
+
+    name: str = "main"
+    private_key_env: str = "OVERROUND_PRIVATE_KEY"
+    private_key_file: Path | None = None
+    signature_type: Annotated[int, Field(ge=0, le=3)] = 0
+    """0 EOA, 1 POLY_PROXY, 2 POLY_GNOSIS_SAFE, 3 POLY_1271 (deposit wallet)."""
+    funder: str = ""
+    """Wallet that holds the funds (types 1 to 3); empty means the key's own address."""
+
+
+class Capacity(_Section):
+    """Sizes of the shared regions; fixed for the life of an instance."""
+
+    markets: Annotated[int, Field(ge=1, le=65_536)] = 1_024
+    changes_records: Annotated[int, Field(ge=64, le=2**22)] = 16_384
+    """Power of two. 16,384 records are 1 MiB and about a minute of a hot venue."""
+    trades_records: Annotated[int, Field(ge=64, le=2**22)] = 16_384
+    intents_records: Annotated[int, Field(ge=16, le=2**16)] = 1_024
+    reports_records: Annotated[int, Field(ge=64, le=2**20)] = 4_096
+    tap_segment_bytes: Annotated[int, Field(ge=2**20, le=2**30)] = 64 * 2**20
+    tap_segments_max: Annotated[int, Field(ge=1, le=10_000)] = 64
+    """At the limit the tap stops, alarms and marks the gap; it never overwrites."""
+
+    @model_validator(mode="after")
+    def _powers_of_two(self) -> Self:
+        for name in ("changes_records", "trades_records", "intents_records", "reports_records"):
+            value = getattr(self, name)
+            if value & (value - 1):
+                raise ValueError(f"{name} = {value} is not a power of two")
+        return self
+
+
+class Ingress(_Section):
+    """Trust in the stream: how long to wait before doubting it."""
+
+    assets_per_socket: Annotated[int, Field(ge=2, le=500)] = 200
+    """Above about 500 the venue silently sends no snapshots (facts of the venue)."""
+    burst_ms: Milliseconds = 2
+    """A burst is over this long after its last frame, should no later one end it."""
+    hash_pending_ms: Milliseconds = 250
+    """A hash mismatch waits this long for the print that may explain it."""
+    hash_audit_every: Annotated[int, Field(ge=0, le=1_000_000)] = 8
+    """Verify the full hash of one burst in this many; 1 all, 0 none."""
+    ping_interval_ms: Milliseconds = 10_000
+    pong_timeout_ms: Milliseconds = 30_000
+    silence_ms: Milliseconds = 30_000
+    """A market without data for this long is compared with the REST book."""
+    socket_silence_ms: Milliseconds = 60_000
+    """A socket that answers PONG but brings no data for this long is dead."""
+    snapshot_timeout_ms: Milliseconds = 5_000
+    """A subscription without its snapshot for this long is repeated, then asked by REST."""
+    reconnect_delay_ms: Milliseconds = 250
+    """First delay of the full-jitter backoff; doubles up to reconnect_delay_max_ms."""
+    reconnect_delay_max_ms: Milliseconds = 30_000
+    frame_bytes_max: Annotated[int, Field(ge=65_536, le=2**28)] = 16 * 2**20
+
+
+class Detect(_Section):
+    """Detectors and the strategies they feed."""
+
+    strategies: tuple[str, ...] = ("set_arbitrage",)
+    edge_min_micro_per_share: Annotated[int, Field(ge=0, le=1_000_000)] = 2_000
+    """Net edge after fees below which a complete set is left alone (0.2 cent)."""
+    size_max_lots: Annotated[int, Field(ge=1_000_000)] = 200_000_000
+    """Largest size of one set (200 shares)."""
+    cooldown_ms: Milliseconds = 250
+    """After an intent on a set, the set is left alone this long: orders are in flight."""
+    intent_ttl_ms: Milliseconds = 500
+    """An intent older than this is refused by the executor."""
+    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """Spin this long before sleeping on the futex; 0 on shared CPUs."""
+
+
+class Risk(_Section):
+    """Limits that the gate enforces before every send. Amounts in micro-units."""
+
+    order_notional_max_micro: Cash = 500_000_000
+    market_position_max_lots: Annotated[int, Field(ge=0)] = 5_000_000_000
+    account_notional_max_micro: Cash = 20_000_000_000
+    """Open orders plus cost of positions, over the whole account."""
+    loss_max_micro: Cash = 1_000_000_000
+    """Realised and worst-case loss since start at which the kill latch is set."""
+    collar_ticks: Annotated[int, Field(ge=0, le=10_000)] = 300
+    """How far through the trusted best price an order may reach."""
+    orders_per_s_max: Count = 40
+    orders_burst_max: Count = 60
+    """The venue's own Standard tier refills 40 a second with a burst of 60."""
+
+
+class Execute(_Section):
+    """The order path."""
+
+    journal_segment_bytes: Annotated[int, Field(ge=2**16, le=2**30)] = 16 * 2**20
+    journal_sync: Annotated[str, Field(pattern="^(none|batch|record)$")] = "batch"
+    """none: lost with the machine; batch: fsync every journal_sync_ms; record: every record.
+    All three survive the death of any process."""
+    journal_sync_ms: Milliseconds = 50
+    unknown_quiet_ms: Milliseconds = 3_000
+    """An unknown outcome stays reserved at least this long after the last byte was sent."""
+    settle_alarm_ms: Milliseconds = 60_000
+    """A match that has not settled for this long alarms."""
+    reconcile_interval_ms: Milliseconds = 5_000
+    """How often open orders and recent trades are compared with the venue by REST."""
+
+
+class Supervise(_Section):
+    """Processes."""
+
+    trust_lease_ms: Milliseconds = 500
+    """A book is usable only while its owner's heartbeat is younger than this."""
+    beat_interval_ms: Milliseconds = 10
+    beat_timeout_ms: Milliseconds = 10_000
+    """A process without a beat for this long is killed and started again."""
+    restarts_max: Annotated[int, Field(ge=0, le=1_000)] = 5
+    """Restarts of one process within restart_window_s; one more stops the instance."""
+    restart_window_s: Seconds = 60
+    stop_timeout_ms: Milliseconds = 5_000
+    cpus: tuple[int, ...] = ()
+    """CPUs to pin ingress, detectors, executor to, in that order; empty pins nothing."""
+    jemalloc: Annotated[str, Field(pattern="^(auto|on|off)$")] = "auto"
+
+
+class Settings(_Section):
+    """One instance."""
+
+    instance: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,23}$")] = "default"
+    mode: Mode = Mode.SHADOW
+    run_dir: Path = Path("runs")
+    """Journal, tap, logs and ledger live in run_dir/instance."""
+    venue: Venue = Venue()
+    account: Account = Account()
+    capacity: Capacity = Capacity()
+    ingress: Ingress = Ingress()
+    detect: Detect = Detect()
+    risk: Risk = Risk()
+    execute: Execute = Execute()
+    supervise: Supervise = Supervise()
+
+    @property
+    def instance_dir(self) -> Path:
+        """Folder of this instance's journal, tap, logs and ledger."""
+        return self.run_dir / self.instance
