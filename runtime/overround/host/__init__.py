@@ -1,0 +1,1 @@
+"""A read-only view of the machine. Changing it is the business of ``tuning/``."""

@@ -130,8 +130,14 @@ def _name(member: IntEnum) -> str:
 
 
 GAUGES = frozenset(
-    {Value.MARKETS, Value.MARKETS_TRUSTED, Value.SOCKETS, Value.PNL_MICRO, Value.FEES_MICRO,
-     Value.CASH_MICRO}
+    {
+        Value.MARKETS,
+        Value.MARKETS_TRUSTED,
+        Value.SOCKETS,
+        Value.PNL_MICRO,
+        Value.FEES_MICRO,
+        Value.CASH_MICRO,
+    }
 )
 
 _HELP: dict[Value, str] = {}
@@ -140,7 +146,9 @@ _HELP: dict[Value, str] = {}
 def metric(value: Value) -> Metric:
     """Return the table row of a counter or gauge."""
     kind = "gauge" if value in GAUGES else "counter"
-    unit = "micro" if value.name.endswith("_MICRO") else (
-        "bytes" if value.name.endswith("BYTES") else "count"
+    unit = (
+        "micro"
+        if value.name.endswith("_MICRO")
+        else ("bytes" if value.name.endswith("BYTES") else "count")
     )
     return Metric(value.value, _name(value), unit, kind, _HELP.get(value, ""))

@@ -1,0 +1,45 @@
+"""jemalloc by LD_PRELOAD: where it is, and whether a process really runs under it.
+
+It is worth having for memory after churn (41 % less resident in our measurement), not for
+speed (within noise). A missing library is only a line on standard error, so the variable
+proves nothing: a process that must know asks ``jemalloc_version``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from pathlib import Path
+
+MALLOC_CONF = "background_thread:false,narenas:2,dirty_decay_ms:5000,muzzy_decay_ms:0"
+"""No background thread: it would inherit the affinity of a pinned process."""
+
+_FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+)
+
+
+def find_jemalloc() -> str | None:
+    """Return the path of the installed jemalloc, or None (Debian: package libjemalloc2)."""
+    for folder in _FOLDERS:
+        path = Path(folder, "libjemalloc.so.2")
+        if path.exists():
+            return str(path)
+    return None
+
+
+def jemalloc_version() -> str | None:
+    """Return the version of the jemalloc serving this process, or None."""
+    try:
+        mallctl = ctypes.CDLL(None).mallctl
+    except AttributeError:
+        return None
+    value = ctypes.c_char_p()
+    size = ctypes.c_size_t(ctypes.sizeof(value))
+    if mallctl(b"version", ctypes.byref(value), ctypes.byref(size), None, 0) != 0:
+        return None
+    return (value.value or b"").decode("ascii", "replace")
