@@ -1,0 +1,530 @@
+"""The matching engine: commands in, events out, nothing else.
+
+No clock, no randomness, no I/O: what happens depends only on the commands and their order.
+
+**Matching.** Price-time priority in one YES book per condition. A NO order is kept at one minus
+its price on the opposite side, so a buyer of YES meets sellers of YES (token for cash) and
+buyers of NO (*mint*: one unit of collateral becomes YES + NO); two sellers *merge* likewise.
+Trades happen at the resting order's price; the taker keeps the improvement. All makers met at
+one price form one trade.
+
+**Rounding.** A maker pays or receives size x price rounded down to the micro-unit; in a mint or
+merge its counterpart has the rest of the unit, so every trade balances exactly. With sizes in
+0.01 share both are exact. A SELL never pays more fee than it receives.
+
+**Self-trade.** Nothing is prevented or skipped: an account's order meets its own resting orders
+in turn like any other, pays the fee, and settles with itself.
+
+**Balance.** An order is accepted if the account's free balance covers the whole of it at its
+limit (BUY: cash, with the worst fee if it would trade now; SELL: tokens). What rests stays
+reserved at the limit, without fee, because makers pay none. What was matched stays reserved until the
+trade settles; what a trade brings cannot be spent before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections import deque
+from dataclasses import replace
+from typing import NamedTuple
+
+from overround.errors import InvariantError
+from overround.match.accounts import Accounts, Flow, PendingTrade
+from overround.match.book import Book
+from overround.match.types import (
+    BookSide,
+    DoneReason,
+    Event,
+    FeeFunction,
+    LastTrade,
+    LegForm,
+    LevelChanged,
+    MakerLeg,
+    MarketRules,
+    Matched,
+    Order,
+    OrderAccepted,
+    OrderDone,
+    OrderRejected,
+    OrderStatus,
+    OrderType,
+    Outcome,
+    RejectCode,
+    Side,
+    TickChanged,
+    Top,
+    TradeSettled,
+)
+from overround.units import MICRO_PER_UNIT, PRICE_TICKS_MAX, SIZE_LOTS_MAX
+
+__all__ = [
+    "DONE_ORDERS_MAX",
+    "GTD_LEAD_S",
+    "GTD_LIFE_MIN_S",
+    "MARKETABLE_BUY_MIN_MICRO",
+    "MatchingEngine",
+    "digest",
+]
+
+MARKETABLE_BUY_MIN_MICRO = MICRO_PER_UNIT
+"""A BUY that would trade now must be worth a dollar at its limit (venue rule)."""
+
+GTD_LEAD_S = 60
+"""The venue expires a GTD order this long before its stated time."""
+
+GTD_LIFE_MIN_S = 180
+"""A GTD order must state a time at least this far ahead."""
+
+DONE_ORDERS_MAX = 1_000_000
+"""Finished orders kept for queries and to refuse their ids again; the oldest are forgotten."""
+
+_KILLABLE = (OrderType.FOK, OrderType.FAK)
+
+_DONE_STATUS = {
+    DoneReason.FILLED: OrderStatus.FILLED,
+    DoneReason.EXPIRED: OrderStatus.EXPIRED,
+}
+
+
+def digest(state: object) -> str:
+    """Return 32 hex digits of a nested tuple of numbers and texts, equal for equal states."""
+    text = json.dumps(state, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _ceil_micro(size_lots: int, price_ticks: int) -> int:
+    return -(-size_lots * price_ticks // PRICE_TICKS_MAX)
+
+
+class _Market:
+    """One condition: its rules, book and last trade."""
+
+    __slots__ = ("accepting", "book", "last", "rules")
+
+    def __init__(self, rules: MarketRules) -> None:
+        self.rules = rules
+        self.book = Book()
+        self.last: LastTrade | None = None
+        self.accepting = True
+
+
+class _Sweep(NamedTuple):
+    """A planned trade at one price: who gives how much, what the taker pays or gets."""
+
+    book_ticks: int
+    price_ticks: int
+    size_lots: int
+    cash_micro: int
+    fee_micro: int
+    legs: tuple[MakerLeg, ...]
+
+
+class MatchingEngine:
+    """Markets, orders and trades over a set of accounts; see the module's text for the rules.
+
+    ``fee`` computes the taker fee of one trade. ``orders`` maps id to order, live and done
+    (read only). Every method is a command or a query; commands return what happened, in order.
+    """
+
+    def __init__(
+        self, accounts: Accounts, fee: FeeFunction, *, done_orders_max: int = DONE_ORDERS_MAX
+    ) -> None:
+        self.accounts = accounts
+        self.orders: dict[str, Order] = {}
+        self._fee = fee
+        self._markets: dict[int, _Market] = {}
+        self._open: dict[int, dict[str, Order]] = {}
+        self._expiries: list[tuple[int, int, Order]] = []
+        self._done: deque[str] = deque()
+        self._done_orders_max = done_orders_max
+        self._trade_id = 0
+        self._accepted = 0
+
+    # -- markets -------------------------------------------------------------------------
+
+    def add_market(self, rules: MarketRules) -> None:
+        """Open a market. ValueError if the index is taken or the tick does not divide 1."""
+        if rules.index in self._markets:
+            raise ValueError(f"market {rules.index} exists already")
+        _check_tick(rules.tick_ticks)
+        self._markets[rules.index] = _Market(rules)
+
+    def rules(self, market: int) -> MarketRules:
+        """Return the current rules of a market; KeyError if it is unknown."""
+        return self._markets[market].rules
+
+    def set_tick(self, market: int, tick_ticks: int) -> list[Event]:
+        """Change the price grid; orders off a coarser grid are cancelled."""
+        _check_tick(tick_ticks)
+        state = self._markets[market]
+        old = state.rules.tick_ticks
+        if old == tick_ticks:
+            return []
+        state.rules = replace(state.rules, tick_ticks=tick_ticks)
+        events: list[Event] = [TickChanged(market, old, tick_ticks)]
+        for order in [o for o in state.book.orders() if not _on_grid(o.price_ticks, tick_ticks)]:
+            self._take_out(order, DoneReason.TICK_CHANGED, events)
+        return events
+
+    def close_market(self, market: int) -> list[Event]:
+        """Cancel every order of a market and refuse new ones from now on."""
+        state = self._markets[market]
+        state.accepting = False
+        events: list[Event] = []
+        for order in list(state.book.orders()):
+            self._take_out(order, DoneReason.MARKET_CLOSED, events)
+        return events
+
+    def top(self, market: int) -> Top:
+        """Return the best prices and sizes in YES terms; KeyError if the market is unknown."""
+        return self._markets[market].book.top()
+
+    def depth(self, market: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return (bids, asks) in YES terms, each (price_ticks, size_lots), best first."""
+        bids, asks = self._markets[market].book.sides
+        return bids.depth(), asks.depth()
+
+    def last_trade(self, market: int) -> LastTrade | None:
+        """Return the last trade of a market, None before the first."""
+        return self._markets[market].last
+
+    # -- orders --------------------------------------------------------------------------
+
+    def submit(self, order: Order, now_epoch_ms: int) -> list[Event]:
+        """Check an order, match it, let the rest of a GTC or GTD order rest.
+
+        Returns one OrderRejected, or OrderAccepted followed by, per price met, Matched, the
+        OrderDone of filled makers and the LevelChanged; last the taker's own LevelChanged or
+        OrderDone. A rejected order leaves no trace: its id may be used again.
+        """
+        code = self._refuse_form(order, now_epoch_ms)
+        if code is not None:
+            return _reject(order, code)
+        market = self._markets[order.market]
+        sweeps = self._plan(order, market)
+        matched_lots = sum(sweep.size_lots for sweep in sweeps)
+        refusal = self._refuse_terms(order, sweeps, matched_lots)
+        if refusal is not None:
+            return refusal
+        order.created_epoch_ms = now_epoch_ms
+        order.status = OrderStatus.LIVE
+        self.orders[order.id] = order
+        self._accepted += 1
+        events: list[Event] = [OrderAccepted(order)]
+        for sweep in sweeps:
+            self._execute(order, market, sweep, events)
+        if order.filled_lots == order.size_lots:
+            self._finish(order, DoneReason.FILLED, events)
+        elif order.order_type in _KILLABLE:
+            self._finish(order, DoneReason.KILLED, events)
+        else:
+            self._rest(order, market, events)
+        return events
+
+    def cancel(self, order_id: str) -> list[Event]:
+        """Take a resting order out; no events if it is unknown or done already."""
+        order = self.orders.get(order_id)
+        if order is None or order.status != OrderStatus.LIVE:
+            return []
+        events: list[Event] = []
+        self._take_out(order, DoneReason.CANCELED, events)
+        return events
+
+    def cancel_all(self, account: int, market: int | None = None) -> list[Event]:
+        """Take out an account's resting orders, in one market or all, oldest first."""
+        events: list[Event] = []
+        for order in self.open_orders(account):
+            if market is None or order.market == market:
+                self._take_out(order, DoneReason.CANCELED, events)
+        return events
+
+    def expire(self, now_epoch_s: int) -> list[Event]:
+        """Take out the GTD orders whose stated time is at most GTD_LEAD_S ahead, in order."""
+        events: list[Event] = []
+        while self._expiries and self._expiries[0][0] - GTD_LEAD_S <= now_epoch_s:
+            order = heapq.heappop(self._expiries)[2]
+            if order.status == OrderStatus.LIVE:
+                self._take_out(order, DoneReason.EXPIRED, events)
+        return events
+
+    def open_orders(self, account: int) -> list[Order]:
+        """Return an account's resting orders, oldest first."""
+        return list(self._open.get(account, {}).values())
+
+    def settle(self, trade_id: int, confirmed: bool) -> list[Event]:
+        """Make a trade final, or undo it; no events if it is unknown or settled already.
+
+        An undone trade moves no balance; its orders stay filled, as at the venue.
+        """
+        trade = self.accounts.settle(trade_id, confirmed)
+        if trade is None:
+            return []
+        return [TradeSettled(trade_id, trade.market, confirmed)]
+
+    # -- proof ---------------------------------------------------------------------------
+
+    def state(self) -> tuple[object, ...]:
+        """Return everything that decides future events, as nested tuples in canonical order."""
+        markets = []
+        for index, market in sorted(self._markets.items()):
+            sides = tuple(
+                tuple(
+                    (
+                        price,
+                        tuple((o.id, o.remaining_lots) for o in side.levels[price].orders.values()),
+                    )
+                    for price in side.prices()
+                )
+                for side in market.book.sides
+            )
+            markets.append((index, market.rules.tick_ticks, market.accepting, sides, market.last))
+        return tuple(markets), self.accounts.state(), self._trade_id
+
+    def state_hash(self) -> str:
+        """Return the digest of ``state``: equal for engines that will behave alike."""
+        return digest(self.state())
+
+    def check(self) -> None:
+        """Raise InvariantError unless money is conserved, books are whole and uncrossed,
+        and every reservation is exactly what open orders and unsettled trades account for.
+        """
+        self.accounts.check()
+        cash: dict[int, int] = {}
+        lots: dict[tuple[int, int, int], int] = {}
+        for index, market in self._markets.items():
+            top = market.book.top()
+            if top.bid_ticks >= top.ask_ticks:
+                raise InvariantError(f"market {index} is crossed: {top}")
+            for side in market.book.sides:
+                for price, level in side.levels.items():
+                    total = sum(order.remaining_lots for order in level.orders.values())
+                    if total != level.size_lots or total <= 0:
+                        raise InvariantError(f"market {index}, level {price}: {total} lots")
+            for order in market.book.orders():
+                if order.side == Side.BUY:
+                    held = _ceil_micro(order.remaining_lots, order.price_ticks)
+                    cash[order.account] = cash.get(order.account, 0) + held
+                else:
+                    key = (order.account, order.market, order.outcome)
+                    lots[key] = lots.get(key, 0) + order.remaining_lots
+        for trade in self.accounts.pending.values():
+            for flow in trade.flows:
+                cash[flow.account] = cash.get(flow.account, 0) + flow.cash_out_micro
+                key = (flow.account, trade.market, flow.outcome)
+                lots[key] = lots.get(key, 0) + flow.lots_out
+        for account, holding in self.accounts.holdings.items():
+            if holding.reserved_micro != cash.get(account, 0):
+                raise InvariantError(f"account {account} reserves {holding.reserved_micro} micro")
+            for (index, outcome), token in holding.tokens.items():
+                if token.reserved_lots != lots.get((account, index, outcome), 0):
+                    raise InvariantError(f"account {account} reserves {token} of {index}")
+
+    # -- inside --------------------------------------------------------------------------
+
+    def _refuse_form(self, order: Order, now_epoch_ms: int) -> RejectCode | None:
+        market = self._markets.get(order.market)
+        if market is None:
+            return RejectCode.UNKNOWN_MARKET
+        if not market.accepting:
+            return RejectCode.MARKET_CLOSED
+        if order.id in self.orders:
+            return RejectCode.DUPLICATED
+        if not 0 < order.size_lots <= SIZE_LOTS_MAX or order.filled_lots:
+            return RejectCode.INVALID_PAYLOAD
+        if order.post_only and order.order_type in _KILLABLE:
+            return RejectCode.INVALID_POST_ONLY
+        if order.order_type == OrderType.GTD:
+            if order.expires_epoch_s * 1000 < now_epoch_ms + GTD_LIFE_MIN_S * 1000:
+                return RejectCode.INVALID_EXPIRATION
+        elif order.expires_epoch_s:
+            return RejectCode.INVALID_EXPIRATION
+        if not _on_grid(order.price_ticks, market.rules.tick_ticks):
+            return RejectCode.BREAKS_TICK
+        if order.size_lots < market.rules.min_size_lots:
+            return RejectCode.BELOW_MIN_SIZE
+        return None
+
+    def _refuse_terms(
+        self, order: Order, sweeps: list[_Sweep], matched_lots: int
+    ) -> list[Event] | None:
+        if sweeps and order.post_only:
+            return _reject(order, RejectCode.POST_ONLY_CROSSES)
+        marketable = bool(sweeps) or order.order_type in _KILLABLE
+        if order.side == Side.BUY:
+            worth = order.size_lots * order.price_ticks // PRICE_TICKS_MAX
+            if marketable and worth < MARKETABLE_BUY_MIN_MICRO:
+                return _reject(order, RejectCode.BELOW_MARKETABLE_MIN)
+            needed = self._cash_needed(order, sweeps, matched_lots, marketable)
+            available = self.accounts.holding(order.account).available_micro
+        else:
+            needed = order.size_lots
+            holding = self.accounts.holding(order.account)
+            available = holding.token(order.market, order.outcome).available_lots
+        if available < needed:
+            return _reject(order, RejectCode.NOT_ENOUGH_BALANCE, needed, available)
+        if order.order_type == OrderType.FOK and matched_lots < order.size_lots:
+            return _reject(order, RejectCode.FOK_NOT_FILLED)
+        if order.order_type == OrderType.FAK and not matched_lots:
+            return _reject(order, RejectCode.FAK_NO_MATCH)
+        return None
+
+    def _cash_needed(
+        self, order: Order, sweeps: list[_Sweep], matched_lots: int, marketable: bool
+    ) -> int:
+        """The whole order at its limit; or what it will really take, where rounding in a
+        mint makes that a few micro-units more."""
+        rules = self._markets[order.market].rules
+        worst = _ceil_micro(order.size_lots, order.price_ticks)
+        if marketable:
+            worst += self._fee(
+                order.size_lots, order.price_ticks, rules.fee_rate_ppm, rules.fee_exponent
+            )
+        exact = sum(sweep.cash_micro + sweep.fee_micro for sweep in sweeps)
+        if order.order_type not in _KILLABLE:
+            exact += _ceil_micro(order.size_lots - matched_lots, order.price_ticks)
+        return max(worst, exact)
+
+    def _plan(self, order: Order, market: _Market) -> list[_Sweep]:
+        """Find the trades an order would make now, best price first; nothing changes."""
+        limit = order.book_ticks
+        is_bid = order.book_side == BookSide.BID
+        other = market.book.sides[1 - order.book_side]
+        left = order.size_lots
+        sweeps: list[_Sweep] = []
+        for book_ticks in other.prices():
+            if not left or (book_ticks > limit if is_bid else book_ticks < limit):
+                break
+            legs: list[MakerLeg] = []
+            cash_micro = 0
+            size_lots = 0
+            for maker in other.levels[book_ticks].orders.values():
+                lots = min(left, maker.remaining_lots)
+                leg = _leg(order, maker, lots)
+                legs.append(leg)
+                normal = leg.form == LegForm.NORMAL
+                cash_micro += leg.cash_micro if normal else lots - leg.cash_micro
+                size_lots += lots
+                left -= lots
+                if not left:
+                    break
+            yes = order.outcome == Outcome.YES
+            price_ticks = book_ticks if yes else PRICE_TICKS_MAX - book_ticks
+            rules = market.rules
+            fee = self._fee(size_lots, price_ticks, rules.fee_rate_ppm, rules.fee_exponent)
+            if order.side == Side.SELL:
+                fee = min(fee, cash_micro)
+            sweeps.append(_Sweep(book_ticks, price_ticks, size_lots, cash_micro, fee, tuple(legs)))
+        return sweeps
+
+    def _execute(self, order: Order, market: _Market, sweep: _Sweep, events: list[Event]) -> None:
+        """Carry out one planned trade: fills, reservations, the pending settlement."""
+        self._trade_id += 1
+        index = market.rules.index
+        holding = self.accounts.holding(order.account)
+        lots, cash, fee = sweep.size_lots, sweep.cash_micro, sweep.fee_micro
+        order.filled_lots += lots
+        if order.side == Side.BUY:
+            holding.reserved_micro += cash + fee
+            taker = Flow(order.account, order.outcome, cash + fee, 0, 0, lots)
+        else:
+            holding.token(index, order.outcome).reserved_lots += lots
+            taker = Flow(order.account, order.outcome, 0, cash - fee, lots, 0)
+        events.append(
+            Matched(
+                self._trade_id, index, order, order.outcome, order.side,
+                sweep.price_ticks, lots, cash, fee, sweep.legs,
+            )
+        )  # fmt: skip
+        flows = [taker]
+        collateral = 0
+        side = market.book.sides[1 - order.book_side]
+        level = side.levels[sweep.book_ticks]
+        for leg in sweep.legs:
+            flows.append(self._fill_maker(leg))
+            if leg.form != LegForm.NORMAL:
+                collateral += leg.size_lots if leg.form == LegForm.MINT else -leg.size_lots
+            if not leg.order.remaining_lots:
+                del level.orders[leg.order.id]
+                del self._open[leg.order.account][leg.order.id]
+                self._finish(leg.order, DoneReason.FILLED, events)
+        level.size_lots -= lots
+        if not level.orders:
+            side.close_level(sweep.book_ticks)
+        events.append(
+            LevelChanged(index, BookSide(1 - order.book_side), sweep.book_ticks, level.size_lots)
+        )
+        market.last = LastTrade(order.outcome, order.side, sweep.price_ticks, lots)
+        self.accounts.open_trade(PendingTrade(self._trade_id, index, tuple(flows), collateral, fee))
+
+    def _fill_maker(self, leg: MakerLeg) -> Flow:
+        maker = leg.order
+        before = maker.remaining_lots
+        maker.filled_lots += leg.size_lots
+        if leg.side == Side.SELL:
+            return Flow(maker.account, leg.outcome, 0, leg.cash_micro, leg.size_lots, 0)
+        # The rest stays reserved at the limit, rounded up; what is due now stays reserved
+        # too; the difference, at most a micro-unit, comes free.
+        held = _ceil_micro(before, leg.price_ticks)
+        still_held = _ceil_micro(maker.remaining_lots, leg.price_ticks) + leg.cash_micro
+        self.accounts.holding(maker.account).reserved_micro -= held - still_held
+        return Flow(maker.account, leg.outcome, leg.cash_micro, 0, 0, leg.size_lots)
+
+    def _rest(self, order: Order, market: _Market, events: list[Event]) -> None:
+        holding = self.accounts.holding(order.account)
+        if order.side == Side.BUY:
+            holding.reserved_micro += _ceil_micro(order.remaining_lots, order.price_ticks)
+        else:
+            holding.token(order.market, order.outcome).reserved_lots += order.remaining_lots
+        size_lots = market.book.add(order)
+        self._open.setdefault(order.account, {})[order.id] = order
+        if order.order_type == OrderType.GTD:
+            heapq.heappush(self._expiries, (order.expires_epoch_s, self._accepted, order))
+        events.append(LevelChanged(order.market, order.book_side, order.book_ticks, size_lots))
+
+    def _take_out(self, order: Order, reason: DoneReason, events: list[Event]) -> None:
+        """Remove a resting order before its time and free what it reserved."""
+        size_lots = self._markets[order.market].book.remove(order)
+        del self._open[order.account][order.id]
+        holding = self.accounts.holding(order.account)
+        if order.side == Side.BUY:
+            holding.reserved_micro -= _ceil_micro(order.remaining_lots, order.price_ticks)
+        else:
+            holding.token(order.market, order.outcome).reserved_lots -= order.remaining_lots
+        events.append(LevelChanged(order.market, order.book_side, order.book_ticks, size_lots))
+        self._finish(order, reason, events)
+
+    def _finish(self, order: Order, reason: DoneReason, events: list[Event]) -> None:
+        order.status = _DONE_STATUS.get(reason, OrderStatus.CANCELED)
+        events.append(OrderDone(order, reason))
+        self._done.append(order.id)
+        if len(self._done) > self._done_orders_max:
+            del self.orders[self._done.popleft()]
+
+
+def _leg(taker: Order, maker: Order, lots: int) -> MakerLeg:
+    if maker.outcome == taker.outcome:
+        form = LegForm.NORMAL
+    else:
+        form = LegForm.MINT if taker.side == Side.BUY else LegForm.MERGE
+    cash_micro = lots * maker.price_ticks // PRICE_TICKS_MAX
+    return MakerLeg(maker, maker.outcome, maker.side, maker.price_ticks, lots, form, cash_micro)
+
+
+def _reject(order: Order, code: RejectCode, needed: int = 0, available: int = 0) -> list[Event]:
+    if code != RejectCode.DUPLICATED:
+        # A resent object may be the live order itself.
+        order.status = OrderStatus.REJECTED
+    return [OrderRejected(order, code, needed, available)]
+
+
+def _on_grid(price_ticks: int, tick_ticks: int) -> bool:
+    return (
+        price_ticks % tick_ticks == 0 and tick_ticks <= price_ticks <= PRICE_TICKS_MAX - tick_ticks
+    )
+
+
+def _check_tick(tick_ticks: int) -> None:
+    if not 0 < tick_ticks < PRICE_TICKS_MAX or PRICE_TICKS_MAX % tick_ticks:
+        raise ValueError(f"tick {tick_ticks} does not divide {PRICE_TICKS_MAX}")
