@@ -17,8 +17,8 @@ in turn like any other, pays the fee, and settles with itself.
 
 **Balance.** An order is accepted if the account's free balance covers the whole of it at its
 limit (BUY: cash, with the worst fee if it would trade now; SELL: tokens). What rests stays
-reserved at the limit, without fee, because makers pay none. What was matched stays reserved until the
-trade settles; what a trade brings cannot be spent before.
+reserved at the limit, without fee, because makers pay none. What was matched stays reserved
+until the trade settles; what a trade brings cannot be spent before.
 """
 
 from __future__ import annotations
