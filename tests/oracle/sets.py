@@ -82,7 +82,7 @@ def fee(ticks: int, rate_ppm: int) -> Fraction:
 
 def buy_all(legs: Sequence[Quote]) -> tuple[Fraction, int]:
     """Return edge per set in dollars and size in lots of buying YES of every leg."""
-    cost = sum((Fraction(q.ask_ticks, 10_000) + fee(q.ask_ticks, q.rate_ppm) for q in legs))
+    cost = sum(Fraction(q.ask_ticks, 10_000) + fee(q.ask_ticks, q.rate_ppm) for q in legs)
     return 1 - Fraction(cost), min(leg.ask_lots for leg in legs)
 
 

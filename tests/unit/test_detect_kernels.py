@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from oracle.sets import OracleChange, OracleHit, Quote, Universe, apply_changes
 from overround.detect.kernels import load
 

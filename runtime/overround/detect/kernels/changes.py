@@ -43,7 +43,7 @@ def apply_changes(
     a sweep of the board the ring may still hold older states. Markets beyond the columns are
     skipped. ``mark`` is one byte a market, all zero on entry and on return.
     """
-    touched = int64(0)
+    touched = 0
     for row in range(count):
         market = words[row, 2] & 0xFFFFFFFF
         if market >= version_seen.shape[0]:

@@ -34,7 +34,7 @@ def scan_mirror(
     Alive is trusted and not crossed. A crossed market is reported at every change that leaves
     it crossed. An empty side (no size) crosses nothing.
     """
-    count = int64(0)
+    count = 0
     for at in range(touched_count):
         market = touched[at]
         crossed = (

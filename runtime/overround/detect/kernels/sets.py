@@ -46,18 +46,18 @@ def _price_set(
     out: Any,
 ) -> bool:
     """Write buy edge, buy size, sell edge, sell size of one set; false if a leg is dead."""
-    first = int64(offsets[index])
-    last = int64(offsets[index + 1])
-    buy_edge = int64(_UNIT)
-    sell_edge = int64(-_UNIT)
-    buy_lots = int64(2**63 - 1)
-    sell_lots = int64(2**63 - 1)
+    first: int = offsets[index]
+    last: int = offsets[index + 1]
+    buy_edge = _UNIT
+    sell_edge = -_UNIT
+    buy_lots = 2**63 - 1
+    sell_lots = 2**63 - 1
     for at in range(first, last):
         market = members[at]
         if alive[market] == 0:
             return False
-        ask = int64(ask_ticks[market])
-        bid = int64(bid_ticks[market])
+        ask = ask_ticks[market]
+        bid = bid_ticks[market]
         rate = rate_ppm[market]
         buy_edge -= ask * _TICK + rate * ask * (_PAR - ask)
         sell_edge += bid * _TICK - rate * bid * (_PAR - bid)
@@ -142,12 +142,12 @@ def scan_touched(
     number of sets looked at.
     """
     priced = scanned[1:]
-    count = int64(0)
+    count = 0
     for pass_index in range(2):
         for at in range(touched_count):
             market = touched[at]
             for link in range(market_offsets[market], market_offsets[market + 1]):
-                index = int64(market_sets[link])
+                index = market_sets[link]
                 if pass_index == 1:
                     mark[index] = 0
                 elif mark[index] == 0:
@@ -190,7 +190,7 @@ def scan_all(
     ``scanned[0]`` grows by the number of sets; the four further words are scratch.
     """
     priced = scanned[1:]
-    count = int64(0)
+    count = 0
     for index in range(offsets.shape[0] - 1):
         scanned[0] += 1
         if _price_set(
