@@ -1,0 +1,273 @@
+"""Connections over real sockets: what reaches the owner, and what a bad peer cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from oracle.venue_script import VenueScript
+from overround.ingress.transport import Links
+
+FRAME_BYTES_MAX = 100_000
+
+
+class Owner:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.told: list[tuple[object, ...]] = []
+        self.pongs = 0
+        self.reasons: list[str] = []
+        self._changed = asyncio.Event()
+
+    def on_frame(self, payload: memoryview | bytearray, recv_ns: int, connection: int) -> None:
+        assert recv_ns > 0
+        self.frames.append(bytes(payload))
+        self._changed.set()
+
+    def on_pong(self, connection: int, recv_ns: int) -> None:
+        self.pongs += 1
+        self._changed.set()
+
+    def on_unusable(self, connection: int, recv_ns: int, *, too_large: bool) -> None:
+        self._tell("unusable", too_large)
+
+    def on_connected(self, connection: int) -> None:
+        self._tell("connected", connection)
+
+    def on_connect_failed(self, connection: int, reason: str) -> None:
+        self.reasons.append(reason)
+        self._tell("failed", connection)
+
+    def on_disconnected(self, connection: int) -> None:
+        self._tell("disconnected", connection)
+
+    def _tell(self, *what: object) -> None:
+        self.told.append(what)
+        self._changed.set()
+
+    async def until(self, claim: Callable[[], object]) -> None:
+        """Wait until ``claim()`` holds; looked at whenever the owner was told something."""
+        async with asyncio.timeout(20):
+            while not claim():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+def make_links(url: str, owner: Owner, *, connect_timeout_s: float = 10.0) -> Links:
+    def fatal(error: BaseException) -> None:
+        raise error
+
+    return Links(
+        url,
+        owner,
+        frame_bytes_max=FRAME_BYTES_MAX,
+        connect_timeout_s=connect_timeout_s,
+        on_fatal=fatal,
+    )
+
+
+def raw_frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+    """Return a server's WebSocket frame, whole or a piece."""
+    head = bytes([opcode | (0x80 if fin else 0)])
+    if len(payload) < 126:
+        return head + bytes([len(payload)]) + payload
+    if len(payload) < 65_536:
+        return head + bytes([126]) + struct.pack(">H", len(payload)) + payload
+    return head + bytes([127]) + struct.pack(">Q", len(payload)) + payload
+
+
+@asynccontextmanager
+async def raw_server(
+    answer: Callable[[asyncio.StreamWriter], Awaitable[None]], *, upgrade: bool = True
+) -> AsyncIterator[str]:
+    """Serve handshakes by hand, then let ``answer`` write any bytes."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        request = await reader.readuntil(b"\r\n\r\n")
+        if upgrade:
+            key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+            magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            accept = base64.b64encode(hashlib.sha1(key + magic).digest())
+            writer.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+            )
+        await answer(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/market"
+    finally:
+        server.close()
+        for writer in writers:
+            writer.close()
+        await server.wait_closed()
+
+
+async def test_text_reaches_the_owner_whole_and_pong_is_no_data() -> None:
+    async with VenueScript() as venue:
+        owner = Owner()
+        links = make_links(venue.ws_url, owner)
+        links.connect(1)
+        await owner.until(lambda: owner.told)
+        assert links.send(1, "PING")
+        await owner.until(lambda: owner.pongs)
+        assert dict(links.data_times()) == {1: 0}
+        await venue.peer.send('{"a": 1}')
+        await venue.peer.send("PONGS")
+        await owner.until(lambda: len(owner.frames) == 2)
+        assert owner.frames == [b'{"a": 1}', b"PONGS"]
+        assert dict(links.data_times())[1] > 0
+        await links.stop()
+        assert owner.told == [("connected", 1), ("disconnected", 1)]
+
+
+async def test_binary_message_is_dropped_and_told() -> None:
+    async with VenueScript() as venue:
+        owner = Owner()
+        links = make_links(venue.ws_url, owner)
+        links.connect(1)
+        await owner.until(lambda: owner.told)
+        await venue.peer.send(b"\x00\x01")
+        await venue.peer.send("text")
+        await owner.until(lambda: owner.frames)
+        assert owner.told[1:] == [("unusable", False)]
+        await links.stop()
+
+
+async def test_message_in_pieces_is_joined_and_an_overlong_one_dropped() -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(raw_frame(1, b"one ", fin=False))
+        writer.write(raw_frame(9, b"hello"))  # a control frame may stand between pieces
+        writer.write(raw_frame(0, b"two ", fin=False) + raw_frame(0, b"three"))
+        for piece in range(3):
+            writer.write(raw_frame(0 if piece else 1, b"x" * 40_000, fin=piece == 2))
+        writer.write(raw_frame(2, b"\x00", fin=False) + raw_frame(0, b"\x01"))
+        writer.write(raw_frame(1, b"end"))
+
+    async with raw_server(answer) as url:
+        owner = Owner()
+        links = make_links(url, owner)
+        links.connect(1)
+        await owner.until(lambda: len(owner.frames) == 2)
+        assert owner.frames == [b"one two three", b"end"]
+        assert owner.told == [("connected", 1), ("unusable", True), ("unusable", False)]
+        await links.stop()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(b"\x83\x00", id="reserved opcode"),
+        pytest.param(b"\x81\x81\x00\x00\x00\x00x", id="masked by the server"),
+        pytest.param(raw_frame(1, b"x" * (FRAME_BYTES_MAX + 1)), id="beyond the limit"),
+        pytest.param(b"\x09\x00", id="ping in pieces"),
+    ],
+)
+async def test_broken_framing_ends_the_connection_and_nothing_else(bad: bytes) -> None:
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(bad)
+
+    async with raw_server(answer) as url:
+        owner = Owner()
+        links = make_links(url, owner)
+        links.connect(1)
+        await owner.until(lambda: ("disconnected", 1) in owner.told)
+        assert owner.frames == []
+        assert not links.send(1, "late")
+
+
+async def test_dead_port_refusal_and_nonsense_are_told_as_failures() -> None:
+    async def nonsense(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nno header at all\r\n\r\n")
+
+    venue = VenueScript()
+    await venue.start()
+    url = venue.ws_url
+    venue.refuse = True
+    owner = Owner()
+    links = make_links(url, owner)
+    links.connect(1)
+    await owner.until(lambda: len(owner.told) == 1)
+    await venue.stop()
+    links.connect(2)
+    await owner.until(lambda: len(owner.told) == 2)
+    async with raw_server(nonsense, upgrade=False) as other:
+        links = make_links(other, owner)
+        links.connect(3)
+        await owner.until(lambda: len(owner.told) == 3)
+    assert owner.told == [("failed", 1), ("failed", 2), ("failed", 3)]
+    assert "503" in owner.reasons[0]
+    assert "Error" in owner.reasons[1]
+
+
+async def test_handshake_without_answer_ends_in_time() -> None:
+    async def nothing(writer: asyncio.StreamWriter) -> None:
+        await writer.drain()
+
+    async with raw_server(nothing, upgrade=False) as url:
+        owner = Owner()
+        links = make_links(url, owner, connect_timeout_s=0.2)
+        links.connect(1)
+        await owner.until(lambda: owner.told)
+        assert owner.told == [("failed", 1)]
+        await links.stop()
+
+
+async def test_close_by_the_venue_is_told_once() -> None:
+    async with VenueScript() as venue:
+        owner = Owner()
+        links = make_links(venue.ws_url, owner)
+        links.connect(1)
+        await owner.until(lambda: owner.told)
+        await venue.peer.close()
+        await owner.until(lambda: len(owner.told) == 2)
+        assert owner.told == [("connected", 1), ("disconnected", 1)]
+        assert venue.peer.socket.close_code == 1000
+
+
+async def test_close_while_connecting_is_not_told() -> None:
+    async def nothing(writer: asyncio.StreamWriter) -> None:
+        await writer.drain()
+
+    async with raw_server(nothing, upgrade=False) as url:
+        owner = Owner()
+        links = make_links(url, owner)
+        links.connect(1)
+        links.close(1)
+        await links.stop()
+        assert owner.told == []
+
+
+async def test_our_own_error_in_a_callback_is_fatal() -> None:
+    class Broken(Owner):
+        def on_frame(self, payload: memoryview | bytearray, recv_ns: int, connection: int) -> None:
+            raise KeyError("ours")
+
+    async with VenueScript() as venue:
+        owner = Broken()
+        errors: list[BaseException] = []
+        links = Links(
+            venue.ws_url,
+            owner,
+            frame_bytes_max=FRAME_BYTES_MAX,
+            connect_timeout_s=10,
+            on_fatal=errors.append,
+        )
+        links.connect(1)
+        await owner.until(lambda: owner.told)
+        await venue.peer.send("{}")
+        await owner.until(lambda: ("disconnected", 1) in owner.told)
+        await links.stop()
+        assert [type(error) for error in errors] == [KeyError]
