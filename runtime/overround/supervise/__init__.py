@@ -1,0 +1,1 @@
+"""The process tree: regions, spawning, liveness, restarts, the kill latch, discovery."""

@@ -1,0 +1,163 @@
+"""``overround demo``: the whole path on the exchange in the box, with no account."""
+
+from __future__ import annotations
+
+import contextlib
+import json as jsonlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from overround.cli.output import print_json, print_report
+from overround.errors import ConfigError, HostError
+
+if TYPE_CHECKING:
+    from overround.config.schema import Settings
+
+READY_TIMEOUT_S = 60
+PIN_CPUS_MIN = 4
+"""With fewer CPUs than processes, pinning only makes them wait for each other."""
+
+KEY_VARIABLE = "OVERROUND_DEMO_KEY"
+DISCOVERY_INTERVAL_S = 2
+
+
+def demo(
+    seconds: Annotated[float, typer.Option(min=1, max=86_400, help="How long to trade.")] = 30,
+    json: Annotated[bool, typer.Option("--json", help="Report as JSON on stdout.")] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="New folder to leave exchange log, tap, journal and ledger in."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic flow.")] = 7,
+) -> None:
+    """Trade on the embedded exchange: real processes, sockets, books, signatures, settlement.
+
+    Starts an exchange with recorded books and synthetic flow, then ingress, detector and
+    executor under a supervisor; shows progress and ends by itself with a report. P&L counts
+    settled fills only: cash paid and received, fees, and the least that the settled positions
+    can redeem for.
+    """
+    from overround.cli.session import run_to_the_end
+    from overround.observe.log import configure_logging
+    from overround.supervise.supervisor import Supervisor
+
+    with _folder(keep) as folder:
+        configure_logging("supervisor", "sim")
+        exchange, ready = start_exchange(seed, folder / "exchange.jsonl")
+        try:
+            environment = {**os.environ, KEY_VARIABLE: ready["accounts"][0]["private_key"]}
+            supervisor = Supervisor(
+                demo_settings(ready, folder),
+                environment=environment,
+                external={"exchange": exchange.poll},
+            )
+            report = run_to_the_end(supervisor, seconds)
+        finally:
+            _stop(exchange)
+        report["seed"] = seed
+        (folder / "report.json").write_text(jsonlib.dumps(report, indent=2) + "\n")
+    if json:
+        print_json(report)
+    else:
+        print_report(report)
+        if keep is not None:
+            print(f"kept in {keep}: exchange.jsonl, report.json, demo/")
+
+
+def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
+    """Return the settings of a demo against the exchange that printed this ready line."""
+    from overround.config.load import settings_from
+
+    allowed = sorted(os.sched_getaffinity(0))
+    return settings_from(
+        {
+            "instance": "demo",
+            "mode": "sim",
+            "run_dir": folder,
+            "venue": {
+                "rest_url": ready["rest_url"],
+                "gamma_url": ready["gamma_url"],
+                "ws_market_url": ready["ws_market_url"],
+                "ws_user_url": ready["ws_user_url"],
+                "discovery_interval_s": DISCOVERY_INTERVAL_S,
+            },
+            "account": {"private_key_env": KEY_VARIABLE},
+            "capacity": {"markets": 256},
+            "ingress": {"hash_audit_every": 4, "silence_ms": 5_000},
+            "supervise": {"cpus": allowed[:3] if len(allowed) >= PIN_CPUS_MIN else ()},
+        },
+        where="demo",
+    )
+
+
+def start_exchange(seed: int, log: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+    """Start the exchange process and return it with its ready line. Raises HostError."""
+    from overround.host.process import die_with_parent
+
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "overround.cli.main",
+            "sim",
+            "--json",
+            "--seed",
+            str(seed),
+            "--log",
+            os.fspath(log),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        # The exchange has no roster to watch us by; the kernel ends it with us.
+        preexec_fn=die_with_parent,
+    )
+    assert process.stdout is not None
+    try:
+        readable, _, _ = select.select([process.stdout], [], [], READY_TIMEOUT_S)
+        line = process.stdout.readline() if readable else b""
+        return process, jsonlib.loads(line)
+    except ValueError:
+        _stop(process)
+        raise HostError(
+            f"the exchange did not become ready within {READY_TIMEOUT_S} s; "
+            "try: overround sim --json"
+        ) from None
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="overround-demo-") as name:
+            yield Path(name)
+        return
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        empty = not any(keep.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--keep {keep}: {error.strerror}; name a folder we may write") from None
+    if not empty:
+        # An old journal would be recovered against a new exchange that knows none of it.
+        raise ConfigError(f"--keep {keep} is not empty; name a new folder")
+    yield keep.resolve()

@@ -1,0 +1,167 @@
+"""From the venue's market lists to the catalog region: what can be traded, and how.
+
+The catalog only grows. A market keeps its index for the life of the run; a change of tick,
+fee or status rewrites its row in place, so whoever holds the index sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlencode
+
+import aiohttp
+import numpy as np
+import structlog
+
+from overround.config.schema import Settings
+from overround.errors import VenueError
+from overround.layout.catalog import CATALOG, NO_SET, MarketStatus
+from overround.shm.slots import Slots
+from overround.venues.contract import MarketSpec
+from overround.venues.polymarket import catalog as venue_catalog
+
+PAGES_MAX = 200
+"""Upper bound of pages in one discovery round: 20,000 events."""
+
+FIRST_ATTEMPTS = 20
+FIRST_DELAY_S = 0.25
+
+
+class CatalogWriter:
+    """Keeps the catalog region equal to the last discovery; the supervisor's alone."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._index_of: dict[str, int] = {}
+        self._set_of: dict[str, int] = {}
+        self.dropped = 0
+
+    @property
+    def markets(self) -> int:
+        """Markets in the catalog."""
+        return len(self._index_of)
+
+    def update(self, specs: list[MarketSpec]) -> int:
+        """Apply one discovery round; returns how many markets are new."""
+        added = 0
+        for spec in specs:
+            index = self._index_of.get(spec.condition_id)
+            if index is not None:
+                record = self._record(spec, index)
+                before = self._slots.load(index)
+                if before is None or _differs(before, record):
+                    self._slots.store(index, record)
+            elif self.markets >= self._slots.segment.capacity:
+                self.dropped += 1
+            elif spec.accepting_orders:
+                index = self.markets
+                self._slots.append(self._record(spec, index))
+                self._index_of[spec.condition_id] = index
+                added += 1
+        return added
+
+    def _record(self, spec: MarketSpec, index: int) -> np.ndarray:
+        record = np.zeros((), dtype=CATALOG)
+        record["market"] = index
+        record["venue"] = 1
+        record["status"] = MarketStatus.ACTIVE if spec.accepting_orders else MarketStatus.CLOSED
+        record["tick_ticks"] = spec.tick_ticks
+        record["neg_risk"] = spec.neg_risk
+        record["fee_known"] = spec.fee_rate_ppm is not None
+        record["fee_rate_ppm"] = spec.fee_rate_ppm or 0
+        record["fee_exponent"] = spec.fee_exponent
+        record["taker_delay_ms"] = spec.taker_delay_ms
+        record["min_size_lots"] = spec.min_size_lots
+        record["set_index"] = self._set_index(spec.set_id)
+        record["set_size"] = spec.set_size
+        record["set_position"] = spec.set_position
+        record["set_complete"] = spec.set_complete
+        record["condition_id"] = spec.condition_id.encode("ascii")
+        record["token_yes"] = spec.token_yes.encode("ascii")
+        record["token_no"] = spec.token_no.encode("ascii")
+        record["slug"] = spec.slug.encode("ascii", "replace")[:96]
+        return record
+
+    def _set_index(self, set_id: str) -> int:
+        if not set_id:
+            return NO_SET
+        return self._set_of.setdefault(set_id, len(self._set_of))
+
+
+def _differs(before: np.ndarray, after: np.ndarray) -> bool:
+    names = [name for name in (CATALOG.names or ()) if name != "sequence"]
+    return any(before[name] != after[name] for name in names)
+
+
+class Discovery:
+    """Asks the venue which markets exist; one round at a time."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self._venue = settings.venue
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=self._venue.request_timeout_ms / 1000)
+
+    async def fetch(self) -> list[MarketSpec]:
+        """Return every market of the wanted events. Raises VenueError (retryable)."""
+        wanted = set(self._venue.event_slugs)
+        specs: list[MarketSpec] = []
+        cursor = ""
+        for _ in range(PAGES_MAX):
+            path, query = venue_catalog.events_request(cursor)
+            page = venue_catalog.parse_events(await self._get(path, query), wanted)
+            specs.extend(page.markets)
+            cursor = page.next_cursor
+            if not cursor:
+                return specs
+        raise VenueError(f"discovery did not end after {PAGES_MAX} pages", retryable=True)
+
+    async def fetch_first(self) -> list[MarketSpec]:
+        """Like ``fetch``, but patient: at a start the venue may be a second late.
+
+        Raises VenueError if the venue does not answer or lists nothing to trade.
+        """
+        for attempt in range(FIRST_ATTEMPTS):
+            try:
+                specs = await self.fetch()
+            except VenueError as error:
+                if attempt + 1 == FIRST_ATTEMPTS or not error.retryable:
+                    raise
+                await asyncio.sleep(FIRST_DELAY_S)
+            else:
+                if specs:
+                    return specs
+                raise VenueError(
+                    f"{self._venue.gamma_url} lists no market for event_slugs = "
+                    f"{list(self._venue.event_slugs)}; mend venue.event_slugs"
+                )
+        raise AssertionError
+
+    async def _get(self, path: str, query: dict[str, str]) -> bytes:
+        url = f"{self._venue.gamma_url}{path}?{urlencode(query)}"
+        try:
+            async with self._session.get(url, timeout=self._timeout) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise VenueError(
+                f"GET {url}: {reason}; check venue.gamma_url", retryable=True
+            ) from None
+        if response.status != 200:
+            raise VenueError(
+                f"GET {url}: status {response.status}", retryable=response.status >= 429
+            )
+        return body
+
+
+async def keep_discovering(discovery: Discovery, writer: CatalogWriter, interval_s: float) -> None:
+    """Look for new markets for ever; a failed round is logged and tried again next time."""
+    log = structlog.get_logger()
+    while True:
+        await asyncio.sleep(interval_s)
+        try:
+            added = writer.update(await discovery.fetch())
+        except VenueError as error:
+            log.warning("discovery failed", error=str(error))
+            continue
+        if added:
+            log.info("new markets", added=added, markets=writer.markets)

@@ -1,0 +1,139 @@
+"""The regions of one instance: created before any process starts, unlinked after the last.
+
+Segments are created here with their final geometry; each owner takes the lease of its own
+and takes it over. That is the same path for a first start and for a restart after a crash,
+so the path that matters most is the one that always runs.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from overround.config.schema import Settings
+from overround.layout.account import ACCOUNT
+from overround.layout.board import BOARD
+from overround.layout.catalog import CATALOG
+from overround.layout.changes import CHANGE
+from overround.layout.header import RegionKind
+from overround.layout.intents import INTENT
+from overround.layout.reports import REPORT
+from overround.layout.roster import ROSTER
+from overround.layout.trades import TRADE
+from overround.shm.kill import KillLatch
+from overround.shm.meters import METERS_BYTES, MetersView
+from overround.shm.names import segment_name
+from overround.shm.roster import Roster
+from overround.shm.segment import Segment
+from overround.shm.slots import Slots
+
+ROSTER_ROWS = 128
+"""Regions and processes of one instance; a full house of today needs about 20."""
+
+OUTCOMES = 2
+MODE_NUMBERS = {"sim": 1, "shadow": 2, "live": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """A process to run: its name in the roster and its role."""
+
+    name: str
+    role: str
+
+
+PLAN = (
+    ProcessPlan("ingress-0", "ingress"),
+    ProcessPlan("detector-0", "detector"),
+    ProcessPlan("executor", "executor"),
+)
+"""The processes of a standard instance, in starting order."""
+
+
+class Instance:
+    """All shared regions of one run, owned by the supervisor."""
+
+    def __init__(self, settings: Settings, plan: tuple[ProcessPlan, ...] = PLAN) -> None:
+        self.settings = settings
+        self.run_id = secrets.randbits(32)
+        self._mode = MODE_NUMBERS[settings.mode]
+        self._segments: dict[str, Segment] = {}
+        self.roster = Roster(
+            self._create("roster", RegionKind.ROSTER, ROSTER_ROWS, ROSTER.itemsize)
+        )
+        self._own("roster")
+        try:
+            self._create_regions(plan)
+        except BaseException:
+            self.unlink()
+            raise
+
+    def _create_regions(self, plan: tuple[ProcessPlan, ...]) -> None:
+        capacity = self.settings.capacity
+        markets = capacity.markets
+        self.catalog = Slots(
+            self._add("catalog", RegionKind.CATALOG, markets, CATALOG.itemsize), CATALOG
+        )
+        self._own("catalog")
+        self.kill = KillLatch(self._add("kill", RegionKind.KILL, 1, 64))
+        self._own("kill")
+        self._add("board-0", RegionKind.BOARD, markets, BOARD.itemsize)
+        self._add("changes-0", RegionKind.CHANGES, capacity.changes_records, CHANGE.itemsize)
+        self._add("trades-0", RegionKind.TRADES, capacity.trades_records, TRADE.itemsize)
+        self._add("account-0", RegionKind.ACCOUNT, 1 + OUTCOMES * markets, ACCOUNT.itemsize)
+        self._add("reports-0", RegionKind.REPORTS, capacity.reports_records, REPORT.itemsize)
+        self._add_process("supervisor", "supervisor")
+        for process in plan:
+            if process.role == "detector":
+                self._add(
+                    f"intents-{process.name}",
+                    RegionKind.INTENTS,
+                    capacity.intents_records,
+                    INTENT.itemsize,
+                )
+            self._add_process(process.name, process.role)
+
+    def meters(self, process: str) -> MetersView:
+        """Return the counters and histograms of one process."""
+        return MetersView(self._segments[f"meters-{process}"])
+
+    def segment(self, key: str) -> Segment:
+        """Return a region by its key, such as ``board-0``."""
+        return self._segments[key]
+
+    def beat(self, now_ns: int) -> None:
+        """Keep the supervisor's own regions usable."""
+        for key in ("roster", "catalog", "kill"):
+            self._segments[key].beat(now_ns)
+
+    def unlink(self) -> None:
+        """Remove every segment; processes that still map one keep their mapping."""
+        for segment in self._segments.values():
+            segment.unlink()
+            segment.close()
+        self._segments.clear()
+
+    def _add_process(self, name: str, role: str) -> None:
+        self._add(f"meters-{name}", RegionKind.METERS, 1, METERS_BYTES)
+        self.roster.add_process(name, role)
+
+    def _add(self, key: str, kind: RegionKind, capacity: int, record_size: int) -> Segment:
+        segment = self._create(key, kind, capacity, record_size)
+        self.roster.add_region(key, segment.name)
+        return segment
+
+    def _create(self, key: str, kind: RegionKind, capacity: int, record_size: int) -> Segment:
+        segment = Segment.create(
+            segment_name(self.settings.instance, self.run_id, key),
+            kind,
+            capacity=capacity,
+            record_size=record_size,
+            run_id=self.run_id,
+            mode=self._mode,
+        )
+        self._segments[key] = segment
+        return segment
+
+    def _own(self, key: str) -> None:
+        self._segments[key].take_lease()
+        self._segments[key].take_over()
