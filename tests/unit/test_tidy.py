@@ -89,9 +89,8 @@ def float_money(tree: ast.Module) -> list[int]:
             annotation = ast.unparse(node.annotation)
             if money.search(node.target.id) and "float" in annotation:
                 found.append(node.lineno)
-        if isinstance(node, ast.arg) and node.annotation is not None:
-            if money.search(node.arg) and "float" in ast.unparse(node.annotation):
-                found.append(node.lineno)
+        if isinstance(node, ast.arg) and node.annotation is not None and money.search(node.arg):
+            found += [node.lineno] * ("float" in ast.unparse(node.annotation))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult):
             names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
             floats = any(
@@ -155,7 +154,7 @@ def test_only_the_command_line_prints(repository: Path):
 
 
 def test_money_is_never_a_float(repository: Path):
-    roots = tuple(f"runtime/overround/{part}/" for part in MONEY_PATH) + ("strategies/",)
+    roots = (*(f"runtime/overround/{part}/" for part in MONEY_PATH), "strategies/")
     assert not [
         f"{path}:{line}"
         for path, tree in python_trees(repository, *roots)
