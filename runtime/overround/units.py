@@ -36,7 +36,7 @@ def _parse_fixed(text: str, decimals: int, what: str) -> int:
     plain = whole.isascii() and whole.isdigit() and (not dot or fraction.isdigit())
     if not plain or not fraction.isascii() or len(digits) > decimals:
         raise ValueError(f"{what} {text!r} is not a decimal with at most {decimals} places")
-    return int(whole) * 10**decimals + int(digits.ljust(decimals, "0") or "0")
+    return int(whole + digits.ljust(decimals, "0"))
 
 
 def _format_fixed(value: int, decimals: int) -> str:
@@ -87,6 +87,11 @@ def notional_micro(size_lots: int, price_ticks: int) -> int:
     Exact whenever the size is a multiple of 0.01 share, which every venue order is.
     """
     return size_lots * price_ticks // PRICE_TICKS_MAX
+
+
+def notional_up_micro(size_lots: int, price_ticks: int) -> int:
+    """Return size times price in micro-units, rounded up: what a BUY must have in hand."""
+    return -(-size_lots * price_ticks // PRICE_TICKS_MAX)
 
 
 def mirror_ticks(price_ticks: int) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from overround.match.types import BookSide, Order, Top
+from overround.match.types import BookSide, LastTrade, MarketRules, Order, Top
 from overround.units import PRICE_TICKS_MAX
 
-__all__ = ["Book", "Level", "Levels"]
+__all__ = ["Book", "Level", "Levels", "Market"]
 
 _WORD_BITS = 128
 """128 bits cover the 10,001 prices with 79 words, so that the summary fits one word too."""
@@ -130,3 +130,15 @@ class Book:
             PRICE_TICKS_MAX if ask is None else ask,
             0 if ask is None else asks.levels[ask].size_lots,
         )
+
+
+class Market:
+    """One condition: its rules, its book, its last trade, whether it takes orders."""
+
+    __slots__ = ("accepting", "book", "last", "rules")
+
+    def __init__(self, rules: MarketRules) -> None:
+        self.rules = rules
+        self.book = Book()
+        self.last: LastTrade | None = None
+        self.accepting = True

@@ -23,16 +23,14 @@ until the trade settles; what a trade brings cannot be spent before.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
-import json
 from collections import deque
 from dataclasses import replace
 from typing import NamedTuple
 
-from overround.errors import InvariantError
 from overround.match.accounts import Accounts, Flow, PendingTrade
-from overround.match.book import Book
+from overround.match.book import Market
+from overround.match.proof import check_books, check_reservations, digest, markets_state
 from overround.match.types import (
     BookSide,
     DoneReason,
@@ -57,7 +55,14 @@ from overround.match.types import (
     Top,
     TradeSettled,
 )
-from overround.units import MICRO_PER_UNIT, PRICE_TICKS_MAX, SIZE_LOTS_MAX
+from overround.units import (
+    MICRO_PER_UNIT,
+    PRICE_TICKS_MAX,
+    SIZE_LOTS_MAX,
+    mirror_ticks,
+    notional_micro,
+    notional_up_micro,
+)
 
 __all__ = [
     "DONE_ORDERS_MAX",
@@ -65,7 +70,6 @@ __all__ = [
     "GTD_LIFE_MIN_S",
     "MARKETABLE_BUY_MIN_MICRO",
     "MatchingEngine",
-    "digest",
 ]
 
 MARKETABLE_BUY_MIN_MICRO = MICRO_PER_UNIT
@@ -80,34 +84,15 @@ GTD_LIFE_MIN_S = 180
 DONE_ORDERS_MAX = 1_000_000
 """Finished orders kept for queries and to refuse their ids again; the oldest are forgotten."""
 
+_EXPIRIES_MIN = 1024
+"""Notes of GTD ends kept before dead ones are looked for."""
+
 _KILLABLE = (OrderType.FOK, OrderType.FAK)
 
 _DONE_STATUS = {
     DoneReason.FILLED: OrderStatus.FILLED,
     DoneReason.EXPIRED: OrderStatus.EXPIRED,
 }
-
-
-def digest(state: object) -> str:
-    """Return 32 hex digits of a nested tuple of numbers and texts, equal for equal states."""
-    text = json.dumps(state, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-def _ceil_micro(size_lots: int, price_ticks: int) -> int:
-    return -(-size_lots * price_ticks // PRICE_TICKS_MAX)
-
-
-class _Market:
-    """One condition: its rules, book and last trade."""
-
-    __slots__ = ("accepting", "book", "last", "rules")
-
-    def __init__(self, rules: MarketRules) -> None:
-        self.rules = rules
-        self.book = Book()
-        self.last: LastTrade | None = None
-        self.accepting = True
 
 
 class _Sweep(NamedTuple):
@@ -134,9 +119,10 @@ class MatchingEngine:
         self.accounts = accounts
         self.orders: dict[str, Order] = {}
         self._fee = fee
-        self._markets: dict[int, _Market] = {}
+        self._markets: dict[int, Market] = {}
         self._open: dict[int, dict[str, Order]] = {}
         self._expiries: list[tuple[int, int, Order]] = []
+        self._expiries_max = _EXPIRIES_MIN
         self._done: deque[str] = deque()
         self._done_orders_max = done_orders_max
         self._trade_id = 0
@@ -149,7 +135,7 @@ class MatchingEngine:
         if rules.index in self._markets:
             raise ValueError(f"market {rules.index} exists already")
         _check_tick(rules.tick_ticks)
-        self._markets[rules.index] = _Market(rules)
+        self._markets[rules.index] = Market(rules)
 
     def rules(self, market: int) -> MarketRules:
         """Return the current rules of a market; KeyError if it is unknown."""
@@ -267,59 +253,19 @@ class MatchingEngine:
 
     def state(self) -> tuple[object, ...]:
         """Return everything that decides future events, as nested tuples in canonical order."""
-        markets = []
-        for index, market in sorted(self._markets.items()):
-            sides = tuple(
-                tuple(
-                    (
-                        price,
-                        tuple((o.id, o.remaining_lots) for o in side.levels[price].orders.values()),
-                    )
-                    for price in side.prices()
-                )
-                for side in market.book.sides
-            )
-            markets.append((index, market.rules.tick_ticks, market.accepting, sides, market.last))
-        return tuple(markets), self.accounts.state(), self._trade_id
+        return markets_state(self._markets), self.accounts.state(), self._trade_id
 
     def state_hash(self) -> str:
         """Return the digest of ``state``: equal for engines that will behave alike."""
         return digest(self.state())
 
     def check(self) -> None:
-        """Raise InvariantError unless money is conserved, books are whole and uncrossed,
-        and every reservation is exactly what open orders and unsettled trades account for.
+        """Raise InvariantError unless money is conserved, books are whole and uncrossed, and
+        every reservation is exactly what open orders and unsettled trades account for.
         """
         self.accounts.check()
-        cash: dict[int, int] = {}
-        lots: dict[tuple[int, int, int], int] = {}
-        for index, market in self._markets.items():
-            top = market.book.top()
-            if top.bid_ticks >= top.ask_ticks:
-                raise InvariantError(f"market {index} is crossed: {top}")
-            for side in market.book.sides:
-                for price, level in side.levels.items():
-                    total = sum(order.remaining_lots for order in level.orders.values())
-                    if total != level.size_lots or total <= 0:
-                        raise InvariantError(f"market {index}, level {price}: {total} lots")
-            for order in market.book.orders():
-                if order.side == Side.BUY:
-                    held = _ceil_micro(order.remaining_lots, order.price_ticks)
-                    cash[order.account] = cash.get(order.account, 0) + held
-                else:
-                    key = (order.account, order.market, order.outcome)
-                    lots[key] = lots.get(key, 0) + order.remaining_lots
-        for trade in self.accounts.pending.values():
-            for flow in trade.flows:
-                cash[flow.account] = cash.get(flow.account, 0) + flow.cash_out_micro
-                key = (flow.account, trade.market, flow.outcome)
-                lots[key] = lots.get(key, 0) + flow.lots_out
-        for account, holding in self.accounts.holdings.items():
-            if holding.reserved_micro != cash.get(account, 0):
-                raise InvariantError(f"account {account} reserves {holding.reserved_micro} micro")
-            for (index, outcome), token in holding.tokens.items():
-                if token.reserved_lots != lots.get((account, index, outcome), 0):
-                    raise InvariantError(f"account {account} reserves {token} of {index}")
+        check_books(self._markets)
+        check_reservations(self._markets, self.accounts)
 
     # -- inside --------------------------------------------------------------------------
 
@@ -353,7 +299,7 @@ class MatchingEngine:
             return _reject(order, RejectCode.POST_ONLY_CROSSES)
         marketable = bool(sweeps) or order.order_type in _KILLABLE
         if order.side == Side.BUY:
-            worth = order.size_lots * order.price_ticks // PRICE_TICKS_MAX
+            worth = notional_micro(order.size_lots, order.price_ticks)
             if marketable and worth < MARKETABLE_BUY_MIN_MICRO:
                 return _reject(order, RejectCode.BELOW_MARKETABLE_MIN)
             needed = self._cash_needed(order, sweeps, matched_lots, marketable)
@@ -376,17 +322,17 @@ class MatchingEngine:
         """The whole order at its limit; or what it will really take, where rounding in a
         mint makes that a few micro-units more."""
         rules = self._markets[order.market].rules
-        worst = _ceil_micro(order.size_lots, order.price_ticks)
+        worst = notional_up_micro(order.size_lots, order.price_ticks)
         if marketable:
             worst += self._fee(
                 order.size_lots, order.price_ticks, rules.fee_rate_ppm, rules.fee_exponent
             )
         exact = sum(sweep.cash_micro + sweep.fee_micro for sweep in sweeps)
         if order.order_type not in _KILLABLE:
-            exact += _ceil_micro(order.size_lots - matched_lots, order.price_ticks)
+            exact += notional_up_micro(order.size_lots - matched_lots, order.price_ticks)
         return max(worst, exact)
 
-    def _plan(self, order: Order, market: _Market) -> list[_Sweep]:
+    def _plan(self, order: Order, market: Market) -> list[_Sweep]:
         """Find the trades an order would make now, best price first; nothing changes."""
         limit = order.book_ticks
         is_bid = order.book_side == BookSide.BID
@@ -410,7 +356,7 @@ class MatchingEngine:
                 if not left:
                     break
             yes = order.outcome == Outcome.YES
-            price_ticks = book_ticks if yes else PRICE_TICKS_MAX - book_ticks
+            price_ticks = book_ticks if yes else mirror_ticks(book_ticks)
             rules = market.rules
             fee = self._fee(size_lots, price_ticks, rules.fee_rate_ppm, rules.fee_exponent)
             if order.side == Side.SELL:
@@ -418,7 +364,7 @@ class MatchingEngine:
             sweeps.append(_Sweep(book_ticks, price_ticks, size_lots, cash_micro, fee, tuple(legs)))
         return sweeps
 
-    def _execute(self, order: Order, market: _Market, sweep: _Sweep, events: list[Event]) -> None:
+    def _execute(self, order: Order, market: Market, sweep: _Sweep, events: list[Event]) -> None:
         """Carry out one planned trade: fills, reservations, the pending settlement."""
         self._trade_id += 1
         index = market.rules.index
@@ -460,38 +406,43 @@ class MatchingEngine:
 
     def _fill_maker(self, leg: MakerLeg) -> Flow:
         maker = leg.order
-        before = maker.remaining_lots
+        held = maker.held_micro
         maker.filled_lots += leg.size_lots
         if leg.side == Side.SELL:
             return Flow(maker.account, leg.outcome, 0, leg.cash_micro, leg.size_lots, 0)
         # The rest stays reserved at the limit, rounded up; what is due now stays reserved
         # too; the difference, at most a micro-unit, comes free.
-        held = _ceil_micro(before, leg.price_ticks)
-        still_held = _ceil_micro(maker.remaining_lots, leg.price_ticks) + leg.cash_micro
-        self.accounts.holding(maker.account).reserved_micro -= held - still_held
+        freed = held - maker.held_micro - leg.cash_micro
+        self.accounts.holding(maker.account).reserved_micro -= freed
         return Flow(maker.account, leg.outcome, leg.cash_micro, 0, 0, leg.size_lots)
 
-    def _rest(self, order: Order, market: _Market, events: list[Event]) -> None:
+    def _rest(self, order: Order, market: Market, events: list[Event]) -> None:
         holding = self.accounts.holding(order.account)
-        if order.side == Side.BUY:
-            holding.reserved_micro += _ceil_micro(order.remaining_lots, order.price_ticks)
-        else:
-            holding.token(order.market, order.outcome).reserved_lots += order.remaining_lots
+        holding.reserved_micro += order.held_micro
+        if order.side == Side.SELL:
+            holding.token(order.market, order.outcome).reserved_lots += order.held_lots
         size_lots = market.book.add(order)
         self._open.setdefault(order.account, {})[order.id] = order
         if order.order_type == OrderType.GTD:
-            heapq.heappush(self._expiries, (order.expires_epoch_s, self._accepted, order))
+            self._schedule(order)
         events.append(LevelChanged(order.market, order.book_side, order.book_ticks, size_lots))
+
+    def _schedule(self, order: Order) -> None:
+        """Note when a GTD order ends; drop the notes of dead orders once they may be half."""
+        heapq.heappush(self._expiries, (order.expires_epoch_s, self._accepted, order))
+        if len(self._expiries) > self._expiries_max:
+            self._expiries = [e for e in self._expiries if e[2].status == OrderStatus.LIVE]
+            heapq.heapify(self._expiries)
+            self._expiries_max = max(_EXPIRIES_MIN, 2 * len(self._expiries))
 
     def _take_out(self, order: Order, reason: DoneReason, events: list[Event]) -> None:
         """Remove a resting order before its time and free what it reserved."""
         size_lots = self._markets[order.market].book.remove(order)
         del self._open[order.account][order.id]
         holding = self.accounts.holding(order.account)
-        if order.side == Side.BUY:
-            holding.reserved_micro -= _ceil_micro(order.remaining_lots, order.price_ticks)
-        else:
-            holding.token(order.market, order.outcome).reserved_lots -= order.remaining_lots
+        holding.reserved_micro -= order.held_micro
+        if order.side == Side.SELL:
+            holding.token(order.market, order.outcome).reserved_lots -= order.held_lots
         events.append(LevelChanged(order.market, order.book_side, order.book_ticks, size_lots))
         self._finish(order, reason, events)
 
@@ -508,7 +459,7 @@ def _leg(taker: Order, maker: Order, lots: int) -> MakerLeg:
         form = LegForm.NORMAL
     else:
         form = LegForm.MINT if taker.side == Side.BUY else LegForm.MERGE
-    cash_micro = lots * maker.price_ticks // PRICE_TICKS_MAX
+    cash_micro = notional_micro(lots, maker.price_ticks)
     return MakerLeg(maker, maker.outcome, maker.side, maker.price_ticks, lots, form, cash_micro)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from overround.units import PRICE_TICKS_MAX
+from overround.units import mirror_ticks, notional_up_micro
 
 __all__ = [
     "BookSide",
@@ -166,7 +166,19 @@ class Order:
         """The limit price in YES terms."""
         if self.outcome == Outcome.YES:
             return self.price_ticks
-        return PRICE_TICKS_MAX - self.price_ticks
+        return mirror_ticks(self.price_ticks)
+
+    @property
+    def held_micro(self) -> int:
+        """Cash its unfilled rest reserves while it rests: the rest at the limit, rounded up."""
+        if self.side == Side.SELL:
+            return 0
+        return notional_up_micro(self.remaining_lots, self.price_ticks)
+
+    @property
+    def held_lots(self) -> int:
+        """Tokens its unfilled rest reserves while it rests."""
+        return self.remaining_lots if self.side == Side.SELL else 0
 
 
 @dataclass(frozen=True, slots=True)
