@@ -1,0 +1,1 @@
+#include "overround/native.h"

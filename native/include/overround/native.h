@@ -1,0 +1,16 @@
+/* Everything the Python module may see. */
+#ifndef OVERROUND_NATIVE_H
+#define OVERROUND_NATIVE_H
+
+#include "overround/broadcast.h"
+#include "overround/clock.h"
+#include "overround/crc32c.h"
+#include "overround/layout.h"
+#include "overround/meters.h"
+#include "overround/segment.h"
+#include "overround/sleep.h"
+#include "overround/slots.h"
+#include "overround/spsc.h"
+#include "overround/tap.h"
+
+#endif

@@ -1,0 +1,78 @@
+#define _GNU_SOURCE
+#include "overround/sleep.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "overround/clock.h"
+
+/* Looks at the clock once in this many spins: a clock read is as dear as many pauses. */
+#define SPINS_PER_CLOCK 64
+
+/* The futexes are shared between processes, hence without FUTEX_PRIVATE_FLAG. */
+static void futex_wake_all(_Atomic(uint32_t) *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void futex_wait(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_ns)
+{
+    struct timespec timeout = {
+        .tv_sec = (time_t)(timeout_ns / UINT64_C(1000000000)),
+        .tv_nsec = (long)(timeout_ns % UINT64_C(1000000000)),
+    };
+    syscall(SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+}
+
+void ovr_segment_wake(void *base)
+{
+    struct ovr_segment *segment = base;
+    /* SYNC(sleep): my record before my look at the flag; the waiter raises the flag before its
+     * look at the record. One of the two must see the other. Without the full fences both looks
+     * may run ahead of both stores (x86 does that, too) and the waiter sleeps on a record. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&segment->sleepers, memory_order_relaxed) == 0) {
+        return;
+    }
+    atomic_exchange_explicit(&segment->sleepers, 0, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&segment->wake, 1, memory_order_release);
+    futex_wake_all(&segment->wake);
+}
+
+static int spin(struct ovr_segment *segment, uint64_t position, ovr_ready_fn ready,
+                uint64_t spin_ns)
+{
+    uint64_t end_ns = ovr_clock_ns() + spin_ns;
+    do {
+        for (int i = 0; i < SPINS_PER_CLOCK; i++) {
+            if (ready(segment, position)) {
+                return 1;
+            }
+            ovr_pause();
+        }
+    } while (ovr_clock_ns() < end_ns);
+    return 0;
+}
+
+int ovr_segment_wait(struct ovr_segment *segment, uint64_t position, ovr_ready_fn ready,
+                     uint64_t spin_ns, uint64_t timeout_ns)
+{
+    if (ready(segment, position) || (spin_ns > 0 && spin(segment, position, ready, spin_ns))) {
+        return 1;
+    }
+    if (timeout_ns == 0) {
+        return 0;
+    }
+    atomic_store_explicit(&segment->sleepers, 1, memory_order_relaxed);
+    /* SYNC(sleep): see ovr_segment_wake. */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t seen = atomic_load_explicit(&segment->wake, memory_order_acquire);
+    if (ready(segment, position)) {
+        return 1;
+    }
+    futex_wait(&segment->wake, seen, timeout_ns);
+    return ready(segment, position);
+}
