@@ -27,17 +27,22 @@ class Mode(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Venue(_Section):
     """Where the venue answers. The defaults are Polymarket's production hosts."""
 
     rest_url: str = "https://clob.polymarket.com"
+    """Host of the order and market REST interface."""
     gamma_url: str = "https://gamma-api.polymarket.com"
+    """Host of market discovery."""
     ws_market_url: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"
+    """Market channel."""
     ws_user_url: str = "wss://ws-subscriptions-clob.polymarket.com/ws/user"
+    """User channel: our orders and trades."""
     chain_id: int = 137
+    """Chain that orders are signed for: 137 Polygon, 80002 its test net."""
     event_slugs: tuple[str, ...] = ()
     """Events to trade; empty takes every open event that discovery returns."""
     discovery_interval_s: Seconds = 30
@@ -50,8 +55,11 @@ class Account(_Section):
     """Who trades. The key itself is read from the environment or a 0600 file."""
 
     name: str = "main"
+    """Name of the account in logs and reports."""
     private_key_env: str = "OVERROUND_PRIVATE_KEY"
+    """Environment variable that holds the key when no file is named."""
     private_key_file: Path | None = None
+    """File of mode 0600 that holds the key; wins over the environment."""
     signature_type: Annotated[int, Field(ge=0, le=3)] = 0
     """0 EOA, 1 POLY_PROXY, 2 POLY_GNOSIS_SAFE, 3 POLY_1271 (deposit wallet)."""
     funder: str = ""
@@ -62,12 +70,17 @@ class Capacity(_Section):
     """Sizes of the shared regions; fixed for the life of an instance."""
 
     markets: Annotated[int, Field(ge=1, le=65_536)] = 1_024
+    """Most markets one instance can follow; the catalog never reuses an index."""
     changes_records: Annotated[int, Field(ge=64, le=2**22)] = 16_384
     """Power of two. 16,384 records are 1 MiB and about a minute of a hot venue."""
     trades_records: Annotated[int, Field(ge=64, le=2**22)] = 16_384
+    """Power of two. Prints and market events, not conflatable."""
     intents_records: Annotated[int, Field(ge=16, le=2**16)] = 1_024
+    """Power of two. A full ring drops the new intent at its source, counted."""
     reports_records: Annotated[int, Field(ge=64, le=2**20)] = 4_096
+    """Power of two. News of orders and fills; the journal is the truth."""
     tap_segment_bytes: Annotated[int, Field(ge=2**20, le=2**30)] = 64 * 2**20
+    """Size of one preallocated file of the tap."""
     tap_segments_max: Annotated[int, Field(ge=1, le=10_000)] = 64
     """At the limit the tap stops, alarms and marks the gap; it never overwrites."""
 
@@ -92,7 +105,9 @@ class Ingress(_Section):
     hash_audit_every: Annotated[int, Field(ge=0, le=1_000_000)] = 8
     """Verify the full hash of one burst in this many; 1 all, 0 none."""
     ping_interval_ms: Milliseconds = 10_000
+    """How often the venue's text PING is sent."""
     pong_timeout_ms: Milliseconds = 30_000
+    """A socket without PONG for this long is dead."""
     silence_ms: Milliseconds = 30_000
     """A market without data for this long is compared with the REST book."""
     socket_silence_ms: Milliseconds = 60_000
@@ -102,13 +117,16 @@ class Ingress(_Section):
     reconnect_delay_ms: Milliseconds = 250
     """First delay of the full-jitter backoff; doubles up to reconnect_delay_max_ms."""
     reconnect_delay_max_ms: Milliseconds = 30_000
+    """Longest delay of the backoff."""
     frame_bytes_max: Annotated[int, Field(ge=65_536, le=2**28)] = 16 * 2**20
+    """A larger message closes the socket; it is counted as too large."""
 
 
 class Detect(_Section):
     """Detectors and the strategies they feed."""
 
     strategies: tuple[str, ...] = ("set_arbitrage",)
+    """Names of entry points in the group overround.strategies."""
     edge_min_micro_per_share: Annotated[int, Field(ge=0, le=1_000_000)] = 2_000
     """Net edge after fees below which a complete set is left alone (0.2 cent)."""
     size_max_lots: Annotated[int, Field(ge=1_000_000)] = 200_000_000
@@ -125,7 +143,9 @@ class Risk(_Section):
     """Limits that the gate enforces before every send. Amounts in micro-units."""
 
     order_notional_max_micro: Cash = 500_000_000
+    """Largest cost of one order (500 dollars)."""
     market_position_max_lots: Annotated[int, Field(ge=0)] = 5_000_000_000
+    """Largest position in one token, open orders included."""
     account_notional_max_micro: Cash = 20_000_000_000
     """Open orders plus cost of positions, over the whole account."""
     loss_max_micro: Cash = 1_000_000_000
@@ -133,6 +153,7 @@ class Risk(_Section):
     collar_ticks: Annotated[int, Field(ge=0, le=10_000)] = 300
     """How far through the trusted best price an order may reach."""
     orders_per_s_max: Count = 40
+    """Sustained orders a second and account."""
     orders_burst_max: Count = 60
     """The venue's own Standard tier refills 40 a second with a burst of 60."""
 
@@ -141,10 +162,12 @@ class Execute(_Section):
     """The order path."""
 
     journal_segment_bytes: Annotated[int, Field(ge=2**16, le=2**30)] = 16 * 2**20
+    """Size of one preallocated file of the journal."""
     journal_sync: Annotated[str, Field(pattern="^(none|batch|record)$")] = "batch"
     """none: lost with the machine; batch: fsync every journal_sync_ms; record: every record.
     All three survive the death of any process."""
     journal_sync_ms: Milliseconds = 50
+    """Longest time a record waits for its fsync in mode batch."""
     unknown_quiet_ms: Milliseconds = 3_000
     """An unknown outcome stays reserved at least this long after the last byte was sent."""
     settle_alarm_ms: Milliseconds = 60_000
@@ -159,22 +182,28 @@ class Supervise(_Section):
     trust_lease_ms: Milliseconds = 500
     """A book is usable only while its owner's heartbeat is younger than this."""
     beat_interval_ms: Milliseconds = 10
+    """How often a process says that it is alive."""
     beat_timeout_ms: Milliseconds = 10_000
     """A process without a beat for this long is killed and started again."""
     restarts_max: Annotated[int, Field(ge=0, le=1_000)] = 5
     """Restarts of one process within restart_window_s; one more stops the instance."""
     restart_window_s: Seconds = 60
+    """Window in which restarts_max counts."""
     stop_timeout_ms: Milliseconds = 5_000
+    """A process that has not stopped by then is killed."""
     cpus: tuple[int, ...] = ()
     """CPUs to pin ingress, detectors, executor to, in that order; empty pins nothing."""
     jemalloc: Annotated[str, Field(pattern="^(auto|on|off)$")] = "auto"
+    """Detectors under jemalloc: auto where installed, on demands it, off never."""
 
 
 class Settings(_Section):
     """One instance."""
 
     instance: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,23}$")] = "default"
+    """Name of the instance; part of every shared-memory segment's name."""
     mode: Mode = Mode.SHADOW
+    """sim, shadow or live; see the commands."""
     run_dir: Path = Path("runs")
     """Journal, tap, logs and ledger live in run_dir/instance."""
     venue: Venue = Venue()

@@ -9,7 +9,7 @@ a test compares the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 VALUES_PER_PROCESS = 128
 HISTOGRAMS_PER_PROCESS = 16
@@ -18,7 +18,7 @@ HISTOGRAM_BUCKETS = 512
 
 
 class Value(IntEnum):
-    """Counters (only grow) and gauges (marked in ``METRICS``)."""
+    """Counters (only grow) and gauges (marked in ``_GAUGES``)."""
 
     # ingress, written by native code: same numbers in meters.h
     FRAMES = 0
@@ -114,6 +114,13 @@ class Histogram(IntEnum):
     ACK_TO_SETTLED = 11
 
 
+class Kind(StrEnum):
+    """A counter only grows; a gauge says how things stand."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One row: what a number means."""
@@ -121,15 +128,11 @@ class Metric:
     id: int
     name: str
     unit: str
-    kind: str
+    kind: Kind
     help: str
 
 
-def _name(member: IntEnum) -> str:
-    return member.name.lower()
-
-
-GAUGES = frozenset(
+_GAUGES = frozenset(
     {
         Value.MARKETS,
         Value.MARKETS_TRUSTED,
@@ -140,15 +143,103 @@ GAUGES = frozenset(
     }
 )
 
-_HELP: dict[Value, str] = {}
+_HELP: dict[Value, str] = {
+    Value.FRAMES: "messages received on market sockets",
+    Value.FRAME_BYTES: "bytes of these messages",
+    Value.EVENTS: "events decoded (a frame may hold several)",
+    Value.CHANGES: "level changes applied to books",
+    Value.PUBLISHED: "records written to the changes ring",
+    Value.SNAPSHOTS: "whole books loaded from the stream",
+    Value.BURSTS: "bursts that ended",
+    Value.BURSTS_EXPIRED: "bursts ended by time, without a later frame",
+    Value.STALE_DROPPED: "events older than the market's snapshot",
+    Value.PRINTS: "trades reported by the venue",
+    Value.MARKET_EVENTS: "tick changes, new and resolved markets",
+    Value.MALFORMED_JSON: "frames whose structure is broken; nothing of them is applied",
+    Value.MALFORMED_TYPE: "objects with a field of the wrong type",
+    Value.MALFORMED_VALUE: "objects with a value off the grid or out of range",
+    Value.MALFORMED_TOO_LARGE: "frames or objects beyond a limit",
+    Value.UNKNOWN_EVENT: "objects of an event type we do not know",
+    Value.UNKNOWN_ASSET: "entries for a token that is not in the catalog",
+    Value.UNTRUSTED_START: "markets that began without proof",
+    Value.UNTRUSTED_DISAGREE: "trust lost: best bid or ask differed at the end of a burst",
+    Value.UNTRUSTED_CROSSED: "trust lost: book crossed at the end of a burst",
+    Value.UNTRUSTED_HASH: "trust lost: the venue's hash of the whole book differed",
+    Value.UNTRUSTED_TICK: "trust lost: tick size changed, until the next snapshot",
+    Value.UNTRUSTED_RECONNECT: "trust lost: the socket was lost",
+    Value.UNTRUSTED_SILENCE: "trust lost: no data and no answer by REST",
+    Value.UNTRUSTED_REST: "trust lost: a newer REST book differed",
+    Value.TRUSTED: "times a market gained trust",
+    Value.TAP_BYTES: "bytes appended to the tap",
+    Value.TAP_DROPPED: "records the full tap could not take",
+    Value.REST_BOOKS: "books received by REST",
+    Value.REST_OLDER: "REST books older than ours: they prove nothing",
+    Value.REST_SAME: "REST books equal to ours",
+    Value.REST_DIFFERENT: "REST books newer than ours and different",
+    Value.HASH_CHECKED: "whole-book hashes compared",
+    Value.HASH_FAILED: "whole-book hashes that differed",
+    Value.BOOKS_VERIFIED: "markets with at least one matching hash since their snapshot",
+    Value.RECONNECTS: "market sockets opened again",
+    Value.RESUBSCRIBES: "subscriptions repeated to get a snapshot",
+    Value.PONGS: "answers to our pings",
+    Value.MARKETS: "markets followed",
+    Value.MARKETS_TRUSTED: "markets whose book is trusted now",
+    Value.SOCKETS: "market sockets open now",
+    Value.RECORDS_SEEN: "change records a detector took",
+    Value.RECORDS_LOST: "change records overwritten before a detector took them",
+    Value.LAPS: "times a detector was lapped and swept the board",
+    Value.SWEEPS: "times a detector read the whole board",
+    Value.SCANS: "sets scanned by kernels",
+    Value.HITS: "edges confirmed in integers from board slots",
+    Value.MIRROR_ALARMS: "trusted books seen with bid at or above ask",
+    Value.INTENTS: "intents written to the executor's ring",
+    Value.INTENTS_DROPPED: "intents dropped because the ring was full",
+    Value.UNUSABLE_SKIPPED: "hits skipped because a book was not usable",
+    Value.INTENTS_TAKEN: "intents journaled and taken from the ring",
+    Value.INTENTS_EXPIRED: "intents refused because they were too old",
+    Value.INTENTS_REFUSED: "intents the risk gate refused",
+    Value.ORDERS_SENT: "orders whose bytes were sent",
+    Value.ORDERS_ACCEPTED: "orders the venue accepted",
+    Value.ORDERS_REJECTED: "orders the venue rejected",
+    Value.ORDERS_UNKNOWN: "sends without a usable answer",
+    Value.ORDERS_CANCELED: "orders ended by a cancel",
+    Value.FILLS: "fills booked as pending",
+    Value.FILLS_SETTLED: "fills that settled",
+    Value.FILLS_FAILED: "fills that failed to settle and were reversed",
+    Value.PNL_MICRO: "settled cash flow plus the least that settled positions redeem for",
+    Value.FEES_MICRO: "fees of settled fills",
+    Value.CASH_MICRO: "cash as the ledger has it",
+    Value.USER_RECONNECTS: "user sockets opened again",
+    Value.RECONCILES: "comparisons of our orders and trades with the venue's",
+    Value.RECONCILE_DIFFERENCES: "differences these comparisons found and mended",
+    Value.INTENTS_DUPLICATE: "intents seen before, by producer and sequence",
+    Value.JOURNAL_BYTES: "bytes appended to the journal",
+    Value.ORDERS_RESENT: "orders sent again with identical bytes",
+}
+
+STAGES: dict[Histogram, str] = {
+    Histogram.VENUE_TO_RECV: "venue's timestamp to receipt (two clocks: the difference lies)",
+    Histogram.FRAME: "the one native call of a frame: tap, decode, apply, publish",
+    Histogram.RECV_TO_PUBLISH: "receipt to the record in the changes ring",
+    Histogram.PUBLISH_TO_SEEN: "record in the ring to its reading by a detector",
+    Histogram.SEEN_TO_INTENT: "reading to the intent in the executor's ring",
+    Histogram.INTENT_TO_TAKEN: "intent in the ring to its reading by the executor",
+    Histogram.GATE: "the risk gate",
+    Histogram.SIGN: "amounts, packing and signature of one order",
+    Histogram.JOURNAL: "append to the journal",
+    Histogram.SEND_TO_ACK: "first byte of a request to its answer",
+    Histogram.RECV_TO_SENT: "receipt of the change that caused an order to its first byte",
+    Histogram.ACK_TO_SETTLED: "venue's answer to settlement",
+}
 
 
 def metric(value: Value) -> Metric:
     """Return the table row of a counter or gauge."""
-    kind = "gauge" if value in GAUGES else "counter"
-    unit = (
-        "micro"
-        if value.name.endswith("_MICRO")
-        else ("bytes" if value.name.endswith("BYTES") else "count")
-    )
-    return Metric(value.value, _name(value), unit, kind, _HELP.get(value, ""))
+    unit = {"MICRO": "micro-units", "BYTES": "bytes"}.get(value.name.rpartition("_")[2], "count")
+    kind = Kind.GAUGE if value in _GAUGES else Kind.COUNTER
+    return Metric(value.value, value.name.lower(), unit, kind, _HELP[value])
+
+
+def metrics() -> list[Metric]:
+    """Return every counter and gauge in the order of their ids."""
+    return [metric(value) for value in sorted(Value)]
