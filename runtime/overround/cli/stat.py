@@ -33,7 +33,7 @@ def read_instance(instance: str | None) -> dict[str, Any]:
 
     Raises HostError if there is none or if a name is needed.
     """
-    from overround.layout.header import RegionKind
+    from overround.layout.region import RegionKind
     from overround.shm.meters import MetersView
     from overround.shm.names import list_runs
     from overround.shm.roster import Roster

@@ -7,7 +7,6 @@ fee or status rewrites its row in place, so whoever holds the index sees it.
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlencode
 
 import aiohttp
 import numpy as np
@@ -15,10 +14,11 @@ import structlog
 
 from overround.config.schema import Settings
 from overround.errors import VenueError
-from overround.layout.catalog import CATALOG, NO_SET, MarketStatus
+from overround.layout.catalog import CATALOG, SET_NONE, MarketStatus
 from overround.shm.slots import Slots
 from overround.venues.contract import MarketSpec
-from overround.venues.polymarket import catalog as venue_catalog
+from overround.venues.polymarket import rest
+from overround.venues.polymarket.catalog import parse_events_page
 
 PAGES_MAX = 200
 """Upper bound of pages in one discovery round: 20,000 events."""
@@ -64,7 +64,7 @@ class CatalogWriter:
         record = np.zeros((), dtype=CATALOG)
         record["market"] = index
         record["venue"] = 1
-        record["status"] = MarketStatus.ACTIVE if spec.accepting_orders else MarketStatus.CLOSED
+        record["status"] = _status(spec)
         record["tick_ticks"] = spec.tick_ticks
         record["neg_risk"] = spec.neg_risk
         record["fee_known"] = spec.fee_rate_ppm is not None
@@ -84,8 +84,14 @@ class CatalogWriter:
 
     def _set_index(self, set_id: str) -> int:
         if not set_id:
-            return NO_SET
+            return SET_NONE
         return self._set_of.setdefault(set_id, len(self._set_of))
+
+
+def _status(spec: MarketSpec) -> MarketStatus:
+    if spec.resolved:
+        return MarketStatus.RESOLVED
+    return MarketStatus.ACTIVE if spec.accepting_orders else MarketStatus.CLOSED
 
 
 def _differs(before: np.ndarray, after: np.ndarray) -> bool:
@@ -99,19 +105,26 @@ class Discovery:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._venue = settings.venue
         self._session = session
+        self._log = structlog.get_logger()
         self._timeout = aiohttp.ClientTimeout(total=self._venue.request_timeout_ms / 1000)
 
     async def fetch(self) -> list[MarketSpec]:
         """Return every market of the wanted events. Raises VenueError (retryable)."""
-        wanted = set(self._venue.event_slugs)
         specs: list[MarketSpec] = []
-        cursor = ""
+        for slug in self._venue.event_slugs or ("",):
+            specs.extend(await self._fetch_pages(slug))
+        return specs
+
+    async def _fetch_pages(self, slug: str) -> list[MarketSpec]:
+        specs: list[MarketSpec] = []
+        cursor: str | None = None
         for _ in range(PAGES_MAX):
-            path, query = venue_catalog.events_request(cursor)
-            page = venue_catalog.parse_events(await self._get(path, query), wanted)
+            page = parse_events_page(await self._get(rest.events_page(cursor, slug=slug)))
             specs.extend(page.markets)
+            for problem in page.problems:
+                self._log.warning("market skipped", problem=problem)
             cursor = page.next_cursor
-            if not cursor:
+            if cursor is None:
                 return specs
         raise VenueError(f"discovery did not end after {PAGES_MAX} pages", retryable=True)
 
@@ -136,8 +149,8 @@ class Discovery:
                 )
         raise AssertionError
 
-    async def _get(self, path: str, query: dict[str, str]) -> bytes:
-        url = f"{self._venue.gamma_url}{path}?{urlencode(query)}"
+    async def _get(self, request: rest.Request) -> bytes:
+        url = f"{self._venue.gamma_url}{request.target}"
         try:
             async with self._session.get(url, timeout=self._timeout) as response:
                 body = await response.read()

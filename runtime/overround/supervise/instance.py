@@ -11,15 +11,8 @@ import secrets
 from dataclasses import dataclass
 
 from overround.config.schema import Settings
-from overround.layout.account import ACCOUNT
-from overround.layout.board import BOARD
 from overround.layout.catalog import CATALOG
-from overround.layout.changes import CHANGE
-from overround.layout.header import RegionKind
-from overround.layout.intents import INTENT
-from overround.layout.reports import REPORT
-from overround.layout.roster import ROSTER
-from overround.layout.trades import TRADE
+from overround.layout.region import RegionKind
 from overround.shm.kill import KillLatch
 from overround.shm.meters import METERS_BYTES, MetersView
 from overround.shm.names import segment_name
