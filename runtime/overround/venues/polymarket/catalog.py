@@ -200,10 +200,7 @@ def _encoded_list(fields: Fields, key: str) -> list[str]:
     """Return a list of texts that may itself be JSON inside a text."""
     value = fields.raw(key)
     if isinstance(value, str):
-        try:
-            value = load_json(value, f"{fields.what}: {key}") if value else []
-        except VenueError:
-            raise fields.bad(key, f"no list inside the text {value[:80]!r}") from None
+        value = load_json(value, f"{fields.what}: {key}") if value else []
     if not isinstance(value, list):
         raise fields.bad(key, "expected a list of texts")
     texts = [one for one in value if isinstance(one, str)]

@@ -132,6 +132,8 @@ class Fields:
             return default
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**80:
             return str(value)
+        if isinstance(value, float):  # only from a caller's own JSON reader
+            return repr(value)
         if not isinstance(value, str) or len(value) > TEXT_CHARS_MAX:
             raise self.bad(key, f"expected a text, saw {_shown(value)}")
         return value

@@ -238,8 +238,15 @@ def _cash(size_lots: int, price_ticks: int) -> int:
 
 
 def _taker_cash(trade: UserTrade) -> int:
-    """Return what the taker exchanged: leg by leg if all legs are shown, else by its price."""
-    if sum(leg.matched_lots for leg in trade.maker_orders) != trade.size_lots:
+    """Return what the taker exchanged: leg by leg if all legs are shown, else by its price.
+
+    A leg fits if it is the opposite side of the same token or the same side of the complement.
+    """
+    fitting = all(
+        (leg.token_id == trade.token_id) == (leg.side != trade.side) for leg in trade.maker_orders
+    )
+    whole = sum(leg.matched_lots for leg in trade.maker_orders) == trade.size_lots
+    if not fitting or not whole:
         return _cash(trade.size_lots, trade.price_ticks)
     return sum(
         _cash(
