@@ -1,0 +1,164 @@
+"""Intents into the ring to the executor: a plan whole or not at all, a cancel always.
+
+The ring is bounded. When it is full a new plan is dropped and counted here, at the source;
+a cancel waits in the writer until there is room, and part of the ring is kept free for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from overround.errors import InvariantError
+from overround.layout.intent import INTENT, IntentFlag, OrderType
+from overround.observe.metrics import Histogram, Value
+
+__all__ = ["BUY", "NO", "SELL", "YES", "IntentWriter", "OrderType", "PlanLeg", "Stamps"]
+
+YES, NO = 0, 1
+BUY, SELL = 0, 1
+
+_NEVER_NS = 2**63 - 1
+_CANCEL_SHARE = 8
+"""One slot in this many stays free of plans, for cancels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLeg:
+    """One order of a plan; ``board_sequence`` and ``ingress_epoch`` name the book behind it."""
+
+    market: int
+    outcome: int
+    side: int
+    price_ticks: int
+    size_lots: int
+    order_type: OrderType
+    board_sequence: int
+    ingress_epoch: int
+    flags: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When the event behind a plan reached the ingress, and when the detector saw it."""
+
+    event_recv_ns: int
+    seen_ns: int
+
+
+class Producer(Protocol):
+    """The sending end of a bounded ring."""
+
+    @property
+    def next_sequence(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+    def try_push(self, record: np.ndarray) -> bool: ...
+
+
+class MeterSink(Protocol):
+    """Where counts and latencies go."""
+
+    def add(self, value: Value, n: int = 1) -> None: ...
+    def record(self, histogram: Histogram, value_ns: int) -> None: ...
+
+
+class IntentWriter:
+    """Writes one producer's intents; ``number`` is the producer's place in the roster."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        *,
+        number: int,
+        ttl_ns: int,
+        clock: Callable[[], int],
+        meters: MeterSink,
+    ) -> None:
+        self._producer = producer
+        self._number = number
+        self._ttl_ns = ttl_ns
+        self._clock = clock
+        self._meters = meters
+        self._waiting: deque[np.ndarray] = deque()
+        self._reserve = max(1, producer.capacity // _CANCEL_SHARE)
+
+    @property
+    def waiting(self) -> int:
+        """Cancels that found no room yet."""
+        return len(self._waiting)
+
+    def emit(
+        self,
+        legs: Sequence[PlanLeg],
+        *,
+        stamps: Stamps,
+        edge_micro: int,
+        account: int,
+        strategy: int,
+    ) -> int | None:
+        """Push a plan's legs; return the plan id (the first leg's sequence), None if dropped.
+
+        Every leg carries the edge of the whole plan.
+        """
+        self.flush()
+        if not legs or self._waiting or self._producer.free < len(legs) + self._reserve:
+            self._meters.add(Value.INTENTS_DROPPED, len(legs))
+            return None
+        plan = self._producer.next_sequence
+        created_ns = self._clock()
+        record = self._blank(account, strategy, created_ns)
+        record["expires_ns"] = created_ns + self._ttl_ns
+        record["seen_ns"] = stamps.seen_ns
+        record["event_recv_ns"] = stamps.event_recv_ns
+        record["plan"] = plan
+        record["legs"] = len(legs)
+        record["edge_micro"] = edge_micro
+        for number, leg in enumerate(legs):
+            record["producer_sequence"] = plan + number
+            record["leg"] = number
+            for name in PlanLeg.__slots__:
+                record[name] = getattr(leg, name)
+            if not self._producer.try_push(record):
+                raise InvariantError("a ring with one producer lost room it had")
+        self._meters.add(Value.INTENTS, len(legs))
+        self._meters.record(Histogram.SEEN_TO_INTENT, max(0, created_ns - stamps.seen_ns))
+        return plan
+
+    def cancel(self, *, market: int, target: int, account: int, strategy: int) -> None:
+        """Push the cancel of an earlier intent, now or as soon as there is room."""
+        record = self._blank(account, strategy, self._clock())
+        record["expires_ns"] = _NEVER_NS
+        record["market"] = market
+        record["target_sequence"] = target
+        record["legs"] = 1
+        record["flags"] = IntentFlag.CANCEL
+        self._waiting.append(record)
+        self.flush()
+
+    def flush(self) -> int:
+        """Push waiting cancels while there is room; return how many went."""
+        done = 0
+        while self._waiting:
+            record = self._waiting[0]
+            record["producer_sequence"] = record["plan"] = self._producer.next_sequence
+            if not self._producer.try_push(record):
+                break
+            self._waiting.popleft()
+            self._meters.add(Value.INTENTS)
+            done += 1
+        return done
+
+    def _blank(self, account: int, strategy: int, created_ns: int) -> np.ndarray:
+        record = np.zeros((), dtype=INTENT)
+        record["created_ns"] = created_ns
+        record["producer"] = self._number
+        record["account"] = account
+        record["strategy"] = strategy
+        return record

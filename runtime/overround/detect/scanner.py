@@ -1,0 +1,302 @@
+"""From ring records to signals: poll, apply, scan, and check each hit against its slots.
+
+The scanner never trades on what a ring record said. A hit of a kernel is only a reason to load
+the board slots of its legs; the signal is computed from those, in plain integers, and only
+while every book is usable: trusted, its region's epoch even and unchanged, its owner's
+heartbeat fresh.
+
+Falling behind is not an error. A lapped reader counts what it lost, reads the whole board once
+and goes on. A changed epoch means that another ingress took over: the private copy is dropped
+and read again from the board.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from overround.clock import NS_PER_MS
+from overround.decide.edge import LOT_STEP, FeeRule, fee_bound_micro
+from overround.decide.intents import NO, YES, MeterSink
+from overround.decide.strategy import Signal, SignalKind, SignalLeg
+from overround.detect.columns import Columns, is_sound
+from overround.detect.kernels import Kernels
+from overround.detect.relations import compile_relations
+from overround.layout.catalog import MarketStatus
+from overround.layout.change import CHANGE
+from overround.observe.metrics import Histogram, Value
+from overround.shm.broadcast import BroadcastReader
+from overround.shm.segment import Segment
+from overround.shm.slots import Slots
+from overround.units import LOTS_PER_SHARE, mirror_ticks
+
+__all__ = ["Limits", "Scanner", "Shard"]
+
+BATCH_RECORDS = 1_024
+"""Most records applied before their sets are scanned."""
+
+SWEEP_INTERVAL_NS = 10 * NS_PER_MS
+"""How often all sets are scanned again: finds edges whose cooldown or outage has passed."""
+
+CATALOG_INTERVAL_NS = 100 * NS_PER_MS
+"""How often the catalog is compared with what is compiled."""
+
+_EDGE_1E14_PER_MICRO = 10**8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What makes a set worth a signal; units in the names."""
+
+    edge_min_micro_per_share: int
+    size_max_lots: int
+    cooldown_ns: int
+    trust_lease_ns: int
+
+
+@dataclass(slots=True)
+class Shard:
+    """One ingress as its readers see it: the ring of changes and the board behind it."""
+
+    number: int
+    changes: BroadcastReader
+    board: Slots
+    region: Segment
+    epoch: int = 0
+    lost: int = 0
+    laps: int = 0
+    markets: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
+
+
+class Scanner:
+    """Turns the changes of every shard into signals; one ``do_work`` is one turn."""
+
+    def __init__(
+        self,
+        shards: list[Shard],
+        catalog: Slots,
+        *,
+        capacity: int,
+        kernels: Kernels,
+        limits: Limits,
+        on_signal: Callable[[Signal], bool],
+        meters: MeterSink,
+        fee: FeeRule = fee_bound_micro,
+    ) -> None:
+        self._shards = {shard.number: shard for shard in shards}
+        self._catalog = catalog
+        self._limits = limits
+        self._on_signal = on_signal
+        self._meters = meters
+        self._fee = fee
+        self._columns = Columns(kernels, capacity)
+        self._threshold = limits.edge_min_micro_per_share * _EDGE_1E14_PER_MICRO
+        self._records = np.zeros(BATCH_RECORDS, CHANGE)
+        self._words = self._records.view(np.int64).reshape(BATCH_RECORDS, 8)
+        self._markets = catalog.load_all()
+        self._quiet_until_ns: dict[int, int] = {}
+        self._declined: dict[int, tuple[int, ...]] = {}
+        self._sweep_due_ns = 0
+        self._catalog_due_ns = 0
+        self._scanned = 0
+        self.added: list[int] = []
+        self._compile()
+        self.added = list(range(len(self._markets)))
+
+    @property
+    def sets(self) -> int:
+        """Number of sets that are scanned."""
+        return self._columns.relations.count
+
+    def do_work(self, now_ns: int) -> int:
+        """Take one turn; return the number of records seen, board sweeps and hits."""
+        work = self._follow_catalog(now_ns)
+        for shard in self._shards.values():
+            work += self._follow_epoch(shard, now_ns)
+            work += self._follow_changes(shard, now_ns)
+        if now_ns >= self._sweep_due_ns:
+            self._sweep_due_ns = now_ns + SWEEP_INTERVAL_NS
+            work += self._consider_hits(self._columns.sweep(self._threshold), now_ns)
+        scanned = self._columns.scanned
+        self._meters.add(Value.SCANS, scanned - self._scanned)
+        self._scanned = scanned
+        return work
+
+    def _compile(self) -> None:
+        columns, markets = self._columns, self._markets
+        columns.relate(compile_relations(markets, columns.capacity))
+        for shard in self._shards.values():
+            shard.markets = np.flatnonzero(markets["shard"] == shard.number).astype(np.int32)
+
+    def _follow_catalog(self, now_ns: int) -> int:
+        """Compile the catalog again if it grew or a market of it changed."""
+        grew = self._catalog.count != len(self._markets)
+        if not grew and now_ns < self._catalog_due_ns:
+            return 0
+        self._catalog_due_ns = now_ns + CATALOG_INTERVAL_NS
+        markets = self._catalog.load_all()
+        if markets.tobytes() == self._markets.tobytes():
+            return 0
+        self.added.extend(range(len(self._markets), len(markets)))
+        self._markets = markets
+        self._compile()
+        if grew:  # its first books may have come before it was known here
+            for shard in self._shards.values():
+                self._sweep_board(shard, now_ns)
+        return 1
+
+    def _follow_epoch(self, shard: Shard, now_ns: int) -> int:
+        """Drop the private copy of a shard whose writer changed; read it again once whole."""
+        epoch = shard.region.epoch
+        if epoch == shard.epoch:
+            return 0
+        shard.epoch = epoch
+        self._columns.forget(shard.markets)
+        if epoch % 2 == 0:
+            self._sweep_board(shard, now_ns)
+        return 1
+
+    def _follow_changes(self, shard: Shard, now_ns: int) -> int:
+        """Apply one batch of records and scan what they touched."""
+        reader, columns = shard.changes, self._columns
+        count = reader.poll(self._records)
+        work = count
+        if reader.lost != shard.lost or reader.laps != shard.laps:
+            self._meters.add(Value.RECORDS_LOST, reader.lost - shard.lost)
+            self._meters.add(Value.LAPS, reader.laps - shard.laps)
+            shard.lost, shard.laps = reader.lost, reader.laps
+            self._sweep_board(shard, now_ns)
+            work += 1
+        if count == 0:
+            return work
+        touched = columns.apply(self._words, count)
+        if touched and shard.epoch % 2 == 0:
+            crossed = columns.check_mirrors(touched)
+            if crossed:
+                self._meters.add(Value.MIRROR_ALARMS, crossed)
+            work += self._consider_hits(columns.scan(touched, self._threshold), now_ns)
+        self._meters.add(Value.RECORDS_SEEN, count)
+        self._time_newest(shard, count, now_ns)
+        return work
+
+    def _time_newest(self, shard: Shard, count: int, now_ns: int) -> None:
+        """Record publish-to-seen of the batch's last record, if its slot still holds it."""
+        newest = self._records[count - 1]
+        slot = shard.board.load(int(newest["market"]))
+        if slot is not None and int(slot["sequence"]) // 2 & 0xFFFFFFFF == int(newest["version"]):
+            age_ns = now_ns - int(slot["publish_ns"])
+            if age_ns >= 0:  # published after this turn began: seen at once
+                self._meters.record(Histogram.PUBLISH_TO_SEEN, age_ns)
+
+    def _sweep_board(self, shard: Shard, now_ns: int) -> None:
+        """Read every slot of a shard into the private copy and scan all sets."""
+        columns = self._columns
+        self._meters.add(Value.SWEEPS)
+        if len(shard.markets) == 0:
+            return
+        first = int(shard.markets[0])
+        slots, whole = shard.board.load_many(first, int(shard.markets[-1]) + 1 - first)
+        at = shard.markets - first
+        readable = whole[at].astype(bool)
+        columns.forget(shard.markets[~readable])
+        columns.apply_slots(shard.markets[readable], slots[at[readable]])
+        crossed = columns.check_mirrors()
+        if crossed:
+            self._meters.add(Value.MIRROR_ALARMS, crossed)
+        self._sweep_due_ns = now_ns
+
+    def _consider_hits(self, count: int, now_ns: int) -> int:
+        """Check every hit of the last scan; return how many became signals."""
+        hits, signals = self._columns.hits, 0
+        for at in range(count):
+            signals += self._consider(int(hits.set_index[at]), int(hits.kind[at]), now_ns)
+        return signals
+
+    def _consider(self, index: int, kind: int, now_ns: int) -> int:
+        """Recompute one hit from its slots and tell the strategies; 1 if it is a signal."""
+        set_id = self._columns.relations.set_ids[index]
+        if now_ns < self._quiet_until_ns.get(set_id, 0):
+            return 0
+        loaded = self._load_legs(index, kind, now_ns)
+        if loaded is None:
+            self._meters.add(Value.UNUSABLE_SKIPPED)
+            return 0
+        legs, event_recv_ns = loaded
+        books = (kind, *(leg.board_sequence for leg in legs))
+        if self._declined.get(set_id) == books:
+            return 0
+        size = min(self._limits.size_max_lots, *(leg.size_lots for leg in legs))
+        size = size // LOT_STEP * LOT_STEP
+        signal = Signal(
+            kind=SignalKind(kind),
+            set_id=set_id,
+            legs=legs,
+            payoff_units=1 if kind == SignalKind.BUY_ALL else len(legs) - 1,
+            size_lots=size,
+            seen_ns=now_ns,
+            event_recv_ns=event_recv_ns,
+            fee=self._fee,
+        )
+        if size < int(self._columns.relations.min_lots[index]) or not self._pays(signal):
+            return 0
+        self._meters.add(Value.HITS)
+        if self._on_signal(signal):
+            self._quiet_until_ns[set_id] = now_ns + self._limits.cooldown_ns
+        else:
+            self._declined[set_id] = books
+        return 1
+
+    def _pays(self, signal: Signal) -> bool:
+        edge = signal.edge_micro(signal.size_lots)
+        wanted = self._limits.edge_min_micro_per_share * signal.size_lots
+        return edge > 0 and edge * LOTS_PER_SHARE >= wanted
+
+    def _load_legs(
+        self, index: int, kind: int, now_ns: int
+    ) -> tuple[tuple[SignalLeg, ...], int] | None:
+        """Load the slots of a set; None unless every one is usable right now."""
+        legs: list[SignalLeg] = []
+        oldest_ns = now_ns
+        involved: set[int] = set()
+        for market in self._columns.relations.legs(index):
+            row = self._markets[market]
+            shard = self._shards.get(int(row["shard"]))
+            if shard is None or int(row["status"]) != MarketStatus.ACTIVE:
+                return None
+            if shard.number not in involved:
+                involved.add(shard.number)
+                if not self._is_usable(shard, now_ns):
+                    return None
+            slot = shard.board.load(market)
+            if slot is None or int(slot["market"]) != market or not is_sound(int(slot["flags"])):
+                return None
+            bid, ask = int(slot["bid_ticks"][0]), int(slot["ask_ticks"][0])
+            buying = kind == SignalKind.BUY_ALL
+            lots = int(slot["ask_lots" if buying else "bid_lots"][0])
+            if lots == 0 or (0 < ask <= bid):
+                return None
+            oldest_ns = min(oldest_ns, int(slot["recv_ns"]))
+            legs.append(
+                SignalLeg(
+                    market=market,
+                    outcome=YES if buying else NO,
+                    price_ticks=ask if buying else mirror_ticks(bid),
+                    size_lots=lots,
+                    min_size_lots=int(row["min_size_lots"]),
+                    fee_rate_ppm=int(row["fee_rate_ppm"]),
+                    fee_exponent=int(row["fee_exponent"]),
+                    board_sequence=int(slot["sequence"]),
+                    ingress_epoch=shard.epoch,
+                )
+            )
+        if any(
+            self._shards[number].region.epoch != self._shards[number].epoch for number in involved
+        ):
+            return None
+        return tuple(legs), oldest_ns
+
+    def _is_usable(self, shard: Shard, now_ns: int) -> bool:
+        region = shard.region
+        return region.epoch == shard.epoch and region.usable(now_ns, self._limits.trust_lease_ns)
