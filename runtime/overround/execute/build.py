@@ -1,0 +1,121 @@
+"""From an intent to a signed body: amounts, salt and time follow from the intent alone.
+
+So the same intent always becomes the same bytes and the same id, whichever process signs it
+and however often: a second signing cannot make a second order.
+"""
+
+from __future__ import annotations
+
+from overround.errors import OrderError
+from overround.execute.markets import MarketInfo
+from overround.ledger.records import BUY, Intent, Signed
+from overround.venues.contract import OrderType
+from overround.venues.polymarket.amounts import limit_amounts, taking_amounts
+from overround.venues.polymarket.fees import fee_micro
+from overround.venues.polymarket.orders import (
+    OrderParams,
+    OrderSigner,
+    SignatureType,
+    exchange_domain,
+    order_body,
+    order_salt,
+)
+
+__all__ = ["OrderBuilder", "Prepared"]
+
+POST_ONLY = 1
+_HALF_TICKS = 5_000
+
+
+class Prepared:
+    """Amounts of an order before it is signed."""
+
+    __slots__ = ("cost_micro", "maker_micro", "taker_micro")
+
+    def __init__(self, maker_micro: int, taker_micro: int, cost_micro: int) -> None:
+        self.maker_micro = maker_micro
+        self.taker_micro = taker_micro
+        self.cost_micro = cost_micro
+        """Most that a purchase and its fee can cost; 0 for a sale."""
+
+
+class OrderBuilder:
+    """Builds and signs the orders of one account."""
+
+    def __init__(
+        self,
+        signer: OrderSigner,
+        *,
+        owner: str,
+        chain_id: int,
+        signature_type: int = 0,
+        funder: str = "",
+    ) -> None:
+        self._signer = signer
+        self._owner = owner
+        self._chain_id = chain_id
+        self._type = SignatureType(signature_type)
+        self._maker = funder or signer.address
+        self._named = self._maker if self._type is SignatureType.POLY_1271 else signer.address
+
+    @property
+    def address(self) -> str:
+        """Address of the key that signs."""
+        return self._signer.address
+
+    @property
+    def owner(self) -> str:
+        """API key that orders are placed under."""
+        return self._owner
+
+    def prepare(self, intent: Intent, market: MarketInfo, tick_ticks: int) -> Prepared:
+        """Return the amounts; OrderError if the venue could not take such an order."""
+        taking = intent.order_type in (OrderType.FOK, OrderType.FAK)
+        amounts = taking_amounts if taking else limit_amounts
+        maker, taker = amounts(intent.side, intent.price_ticks, intent.size_lots, tick_ticks)
+        if intent.order_type == OrderType.GTD:
+            raise OrderError("GTD orders are not sent yet: use GTC and cancel")
+        if intent.side != BUY:
+            return Prepared(maker, taker, 0)
+        # A purchase may fill anywhere below its limit; the fee is largest nearest one half.
+        worst_ticks = min(intent.price_ticks, _HALF_TICKS)
+        fee = fee_micro(taker, worst_ticks, market.fee_rate_ppm, market.fee_exponent)
+        return Prepared(maker, taker, maker + fee)
+
+    def sign(self, intent: Intent, market: MarketInfo, prepared: Prepared) -> Signed:
+        """Return the SIGNED record with the exact bytes to send."""
+        key = f"{intent.run_id}:{intent.producer}:{intent.sequence}:{self._signer.address}"
+        salt = order_salt(key.encode())
+        params = OrderParams(
+            salt=salt,
+            maker=self._maker,
+            signer=self._named,
+            token_id=int(intent.token),
+            maker_amount=prepared.maker_micro,
+            taker_amount=prepared.taker_micro,
+            side=intent.side,
+            signature_type=self._type,
+            timestamp_ms=intent.created_epoch_ms,
+        )
+        domain = exchange_domain(
+            neg_risk=market.neg_risk, protocol=market.protocol, chain_id=self._chain_id
+        )
+        signed = self._signer.sign(params, domain)
+        body = order_body(
+            signed,
+            self._owner,
+            OrderType(intent.order_type),
+            post_only=bool(intent.flags & POST_ONLY),
+        )
+        return Signed(
+            run_id=intent.run_id,
+            producer=intent.producer,
+            sequence=intent.sequence,
+            order_id=signed.order_id,
+            salt=salt,
+            timestamp_ms=intent.created_epoch_ms,
+            maker_micro=prepared.maker_micro,
+            taker_micro=prepared.taker_micro,
+            reserved_micro=prepared.cost_micro,
+            body=body,
+        )

@@ -1,0 +1,424 @@
+"""The core of the executor: intents in, submissions out, answers in. No I/O but the journal.
+
+Order of events for one intent: INTENT is journaled when it is taken (the ring's cursor advances
+only after that); a plan waits until all its legs are there; the gate judges every leg, and one
+refusal refuses the plan; all legs are signed and journaled; SENT is journaled; the bytes leave.
+A crash between any two of these leaves a state that the next start can tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from overround.decide.risk import AccountView, OrderView, Refusal, RefusalCode, RiskGate
+from overround.errors import OrderError
+from overround.execute.build import OrderBuilder, Prepared
+from overround.execute.intents import CANCEL, RingIntent
+from overround.execute.markets import MarketInfo, Markets
+from overround.execute.news import News, ReportKind
+from overround.execute.order import Order, OrderState
+from overround.execute.store import Store
+from overround.ledger.records import (
+    BUY,
+    Ack,
+    Cancel,
+    Done,
+    Intent,
+    IntentKey,
+    Reject,
+    Sent,
+    Unknown,
+)
+from overround.observe.metrics import Histogram, Value
+from overround.venues.polymarket.answers import OrderAnswer, Outcome
+from overround.venues.polymarket.rest import Request, place_order, place_orders
+
+__all__ = ["Executor", "Submission", "acknowledge", "ended"]
+
+PLANS_MAX: Final = 256
+"""Plans waiting for legs; a producer that leaves more open has a bug and is refused."""
+
+
+@dataclass(slots=True)
+class Submission:
+    """Orders that go out in one request. ``attempt`` above 1 repeats identical bytes."""
+
+    orders: tuple[Order, ...]
+    event_recv_ns: int = 0
+    attempt: int = 1
+    sent_ns: int = 0
+
+    @property
+    def order_ids(self) -> tuple[str, ...]:
+        """Their digests, in the order of the request."""
+        return tuple(order.order_id for order in self.orders)
+
+    @property
+    def request(self) -> Request:
+        """The request that carries them."""
+        bodies = [order.signed.body for order in self.orders if order.signed is not None]
+        return place_order(bodies[0]) if len(bodies) == 1 else place_orders(bodies)
+
+
+@dataclass(slots=True)
+class _Leg:
+    message: RingIntent
+    order: Order
+    market: MarketInfo
+    prepared: Prepared | None = None
+
+
+@dataclass(slots=True)
+class _Extra:
+    """What earlier legs of the plan under judgement will take from the account."""
+
+    cost_micro: int = 0
+    bought_lots: dict[str, int] = field(default_factory=dict)
+    sold_lots: dict[str, int] = field(default_factory=dict)
+
+
+class Executor:
+    """Takes intents of one account through gate, signing and journal."""
+
+    def __init__(
+        self,
+        store: Store,
+        gate: RiskGate,
+        markets: Markets,
+        builder: OrderBuilder,
+        news: News,
+        *,
+        run_id: int,
+        clock: Callable[[], int],
+        epoch_ms: Callable[[], int],
+        killed: Callable[[], bool],
+        trip: Callable[[str], None],
+        shadow: bool = False,
+        account: int = 0,
+    ) -> None:
+        self.store = store
+        self.gate = gate
+        self.markets = markets
+        self.builder = builder
+        self.news = news
+        self.cancels: list[Order] = []
+        """Orders whose cancel was asked for and is still to be sent; the transport drains it."""
+        self.ready = False
+        """Whether the account was reconciled with the venue: before that nothing is sent."""
+        self._run_id = run_id
+        self._clock = clock
+        self._epoch_ms = epoch_ms
+        self._killed = killed
+        self._trip = trip
+        self._shadow = shadow
+        self._account = account
+        self._plans: dict[tuple[int, int], list[_Leg]] = {}
+
+    def take(self, messages: Iterable[RingIntent]) -> list[Submission]:
+        """Journal these intents and return what is ready to be sent.
+
+        After the return the ring may be advanced: every one is in the journal, or was before.
+        """
+        ready: list[Submission] = []
+        for message in messages:
+            submission = self._take(message)
+            if submission is not None:
+                ready.append(submission)
+        return ready
+
+    def _take(self, message: RingIntent) -> Submission | None:
+        now_ns = self._clock()
+        key = IntentKey(self._run_id, message.producer, message.producer_sequence)
+        if message.flags & CANCEL:
+            self._take_cancel(IntentKey(self._run_id, message.producer, message.target))
+            return None
+        if key in self.store.by_key:
+            self.news.count(Value.INTENTS_DUPLICATE)
+            return None
+        self.news.count(Value.INTENTS_TAKEN)
+        self.news.time(Histogram.INTENT_TO_TAKEN, max(0, now_ns - message.created_ns))
+        market = self.markets.info(message.market)
+        order = self._journal_intent(key, message, market, now_ns)
+        order.expires_ns = message.expires_ns
+        problem = message.problem()
+        if problem or message.account != self._account:
+            text = problem or f"account {message.account} is not served here"
+            self._refuse([order], Refusal(RefusalCode.MALFORMED, text))
+            return None
+        if market is None:
+            text = f"market {message.market} is not in the catalog"
+            self._refuse([order], Refusal(RefusalCode.MARKET_UNKNOWN, text))
+            return None
+        return self._collect(_Leg(message, order, market))
+
+    def _journal_intent(
+        self, key: IntentKey, message: RingIntent, market: MarketInfo | None, now_ns: int
+    ) -> Order:
+        if market is not None:
+            note = market.note()
+            if self.store.positions.known_market(market.condition_id) != note:
+                self.store.commit(note, now_ns)
+        self.store.commit(
+            Intent(
+                run_id=key.run_id,
+                producer=key.producer,
+                sequence=key.sequence,
+                plan=message.plan,
+                leg=message.leg,
+                legs=message.legs,
+                account=message.account,
+                strategy=message.strategy,
+                token=market.token(message.outcome) if market is not None else "",
+                condition_id=market.condition_id if market is not None else "",
+                outcome=message.outcome,
+                side=message.side,
+                order_type=message.order_type,
+                flags=message.flags,
+                price_ticks=message.price_ticks,
+                size_lots=message.size_lots,
+                edge_micro=message.edge_micro,
+                created_epoch_ms=self._epoch_ms(),
+            ),
+            now_ns,
+        )
+        return self.store.by_key[key]
+
+    def _collect(self, leg: _Leg) -> Submission | None:
+        if leg.message.legs == 1:
+            return self._decide([leg])
+        place = (leg.message.producer, leg.message.plan)
+        legs = self._plans.setdefault(place, [])
+        legs.append(leg)
+        if len(legs) < leg.message.legs:
+            if len(self._plans) > PLANS_MAX:
+                self._drop_plan(next(iter(self._plans)), f"more than {PLANS_MAX} plans are open")
+            return None
+        del self._plans[place]
+        if sorted(one.message.leg for one in legs) != list(range(leg.message.legs)):
+            text = "legs of the plan are numbered twice"
+            self._refuse([one.order for one in legs], Refusal(RefusalCode.PLAN, text))
+            return None
+        return self._decide(sorted(legs, key=lambda one: one.message.leg))
+
+    def expire_plans(self) -> int:
+        """Refuse plans whose missing legs did not come in time; return how many."""
+        now_ns = self._clock()
+        late = [
+            place
+            for place, legs in self._plans.items()
+            if now_ns >= min(leg.message.expires_ns for leg in legs)
+        ]
+        for place in late:
+            self._drop_plan(place, "the plan's other legs never came")
+        return len(late)
+
+    def _drop_plan(self, place: tuple[int, int], text: str) -> None:
+        orders = [leg.order for leg in self._plans.pop(place)]
+        self._refuse(orders, Refusal(RefusalCode.PLAN, text))
+
+    def _decide(self, legs: list[_Leg]) -> Submission | None:
+        begun_ns = self._clock()
+        refusal, guilty = self._judge(legs, begun_ns)
+        self.news.time(Histogram.GATE, self._clock() - begun_ns)
+        if refusal is not None:
+            self._refuse([leg.order for leg in legs], refusal, guilty)
+            return None
+        for leg in legs:
+            assert leg.prepared is not None
+            begun_ns = self._clock()
+            signed = self.builder.sign(leg.order.intent, leg.market, leg.prepared)
+            signed_ns = self._clock()
+            self.store.commit(signed, signed_ns)
+            self.news.time(Histogram.SIGN, signed_ns - begun_ns)
+            self.news.time(Histogram.JOURNAL, self._clock() - signed_ns)
+        orders = tuple(leg.order for leg in legs)
+        if self._shadow:
+            self._refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
+            return None
+        return Submission(orders, legs[0].message.event_recv_ns)
+
+    def _judge(self, legs: list[_Leg], now_ns: int) -> tuple[Refusal | None, int]:
+        extra = _Extra()
+        for position, leg in enumerate(legs):
+            refusal = self._judge_leg(leg, extra, now_ns)
+            if refusal is not None:
+                return refusal, position
+        return None, 0
+
+    def _judge_leg(self, leg: _Leg, extra: _Extra, now_ns: int) -> Refusal | None:
+        intent, message = leg.order.intent, leg.message
+        if not self.ready:
+            return Refusal(RefusalCode.NOT_READY, "the account is not reconciled yet")
+        book, tick_ticks = self.markets.book(message.market, now_ns)
+        unbuildable = ""
+        cost_micro = 0
+        try:
+            leg.prepared = self.builder.prepare(
+                intent, leg.market, tick_ticks or leg.market.tick_ticks
+            )
+            cost_micro = leg.prepared.cost_micro
+        except OrderError as error:
+            unbuildable = str(error)
+        refusal = self.gate.admit(
+            OrderView(
+                outcome=intent.outcome,
+                side=intent.side,
+                price_ticks=intent.price_ticks,
+                size_lots=intent.size_lots,
+                expires_ns=message.expires_ns,
+                ingress_epoch=message.ingress_epoch,
+            ),
+            leg.market.view(tick_ticks),
+            book,
+            self._account_view(intent.token, extra),
+            cost_micro=cost_micro,
+            now_ns=now_ns,
+            killed=self._killed(),
+        )
+        if refusal is None and unbuildable:
+            refusal = Refusal(RefusalCode.UNBUILDABLE, unbuildable)
+        if refusal is None:
+            extra.cost_micro += cost_micro
+            lots = extra.bought_lots if intent.side == BUY else extra.sold_lots
+            lots[intent.token] = lots.get(intent.token, 0) + intent.size_lots
+        elif refusal.code is RefusalCode.LOSS:
+            self._trip(refusal.text)
+        return refusal
+
+    def _account_view(self, token: str, extra: _Extra) -> AccountView:
+        store = self.store
+        reserved = store.reserved_micro() + extra.cost_micro
+        held = store.positions.lots(token, pending=True)
+        return AccountView(
+            cash_free_micro=store.positions.view().spendable_micro - reserved,
+            notional_micro=store.position_cost_micro() + reserved,
+            position_lots=held + store.open_lots(token, 0) + extra.bought_lots.get(token, 0),
+            sellable_lots=store.positions.sellable_lots(token)
+            - store.open_lots(token, 1)
+            - extra.sold_lots.get(token, 0),
+            loss_micro=store.loss_micro(),
+        )
+
+    def _refuse(self, orders: Sequence[Order], refusal: Refusal, guilty: int = -1) -> None:
+        now_ns = self._clock()
+        for position, order in enumerate(orders):
+            mine = guilty < 0 or position == guilty
+            code = refusal.code if mine else RefusalCode.PLAN
+            text = refusal.text if mine else f"leg {guilty} was refused: {refusal.code.name}"
+            self.store.commit(ended(order, text, refused=True, reason=code), now_ns)
+            self.news.report(ReportKind.REFUSED, order.intent, reason=code)
+            expired = code is RefusalCode.EXPIRED
+            self.news.count(Value.INTENTS_EXPIRED if expired else Value.INTENTS_REFUSED)
+        if refusal.code is not RefusalCode.SHADOW:
+            self.news.notice("refused", code=refusal.code.name, text=refusal.text)
+
+    def begin(self, submission: Submission) -> bool:
+        """Journal that these bytes leave now; False if they must not.
+
+        Call it right before the first byte is handed over, with nothing awaited in between.
+        """
+        now_ns = self._clock()
+        refusal = None
+        if self._killed():
+            refusal = Refusal(RefusalCode.KILLED, "the kill latch was set before the send")
+        elif any(now_ns >= order.expires_ns for order in submission.orders):
+            refusal = Refusal(RefusalCode.EXPIRED, "expired before it could be sent")
+        if refusal is not None:
+            if submission.attempt == 1:
+                self._refuse(submission.orders, refusal)
+            return False
+        self.store.commit(Sent(submission.order_ids, submission.attempt), now_ns)
+        submission.sent_ns = now_ns
+        first = submission.attempt == 1
+        for order in submission.orders:
+            order.in_flight = True
+            self.news.count(Value.ORDERS_SENT if first else Value.ORDERS_RESENT)
+            self.news.report(ReportKind.SENT, order.intent, order_id=order.order_id)
+        if first and submission.event_recv_ns:
+            self.news.time(Histogram.RECV_TO_SENT, max(0, now_ns - submission.event_recv_ns))
+        return True
+
+    def answer(self, submission: Submission, answers: Sequence[OrderAnswer]) -> list[Order]:
+        """Apply the venue's answers, one an order; return the orders they touch."""
+        now_ns = self._clock()
+        self.news.time(Histogram.SEND_TO_ACK, max(0, now_ns - submission.sent_ns))
+        for order, answer in zip(submission.orders, answers, strict=True):
+            order.in_flight = False
+            if answer.outcome is Outcome.ACCEPTED:
+                self._accepted(order, answer, now_ns)
+            elif order.state is not OrderState.SENT:
+                continue  # the user channel was faster and knows better
+            elif answer.outcome is Outcome.DUPLICATE:
+                self.store.commit(Ack(order.order_id, "duplicated"), now_ns)
+            elif answer.outcome is Outcome.REJECTED and order.attempts == 1:
+                self._rejected(order, answer, now_ns)
+            else:
+                # A refused repeat says nothing of the first copy, which may still arrive.
+                self.store.commit(Unknown(order.order_id, answer.text), now_ns)
+                self.news.count(Value.ORDERS_UNKNOWN)
+                self.news.report(ReportKind.UNKNOWN, order.intent, order_id=order.order_id)
+        return list(submission.orders)
+
+    def unsent(self, submission: Submission, text: str) -> None:
+        """Say that no byte of a submission left (no connection): it does not exist there."""
+        now_ns = self._clock()
+        for order in submission.orders:
+            order.in_flight = False
+            if order.state is not OrderState.SENT:
+                continue
+            if order.attempts == 1:
+                self.store.commit(Reject(order.order_id, 0, text), now_ns)
+                self.news.count(Value.ORDERS_REJECTED)
+                self.news.report(ReportKind.REJECTED, order.intent, order_id=order.order_id)
+            else:
+                self.store.commit(Unknown(order.order_id, text), now_ns)
+
+    def _accepted(self, order: Order, answer: OrderAnswer, now_ns: int) -> None:
+        matched = answer.taking_micro if order.intent.side == BUY else answer.making_micro
+        acknowledge(
+            self.store, self.news, order,
+            Ack(order.order_id, answer.status, answer.trade_ids, matched or 0), now_ns,
+        )  # fmt: skip
+
+    def _rejected(self, order: Order, answer: OrderAnswer, now_ns: int) -> None:
+        self.store.commit(Reject(order.order_id, answer.reason, answer.text), now_ns)
+        self.news.count(Value.ORDERS_REJECTED)
+        self.news.report(
+            ReportKind.REJECTED, order.intent, order_id=order.order_id, reason=answer.reason
+        )
+
+    def _take_cancel(self, target: IntentKey) -> None:
+        order = self.store.by_key.get(target)
+        if order is None or order.state is OrderState.DONE:
+            return
+        if order.state is OrderState.NEW:
+            place = (order.intent.producer, order.intent.plan)
+            if place in self._plans:
+                self._drop_plan(place, "cancelled before it was sent")
+            return
+        self.request_cancel(order, "strategy")
+
+    def request_cancel(self, order: Order, reason: str) -> None:
+        """Journal the wish to cancel an order and queue it for the transport."""
+        self.store.commit(Cancel(order.order_id, True, reason), self._clock())
+        self.cancels.append(order)
+
+
+def acknowledge(store: Store, news: News, order: Order, ack: Ack, now_ns: int) -> None:
+    """Journal that the venue has an order; counted and reported once an order."""
+    first = order.state in (OrderState.SENT, OrderState.UNKNOWN) and not order.acknowledged
+    store.commit(ack, now_ns)
+    if first and order.acknowledged:
+        news.count(Value.ORDERS_ACCEPTED)
+        news.report(ReportKind.ACCEPTED, order.intent, order_id=order.order_id)
+
+
+def ended(order: Order, text: str, *, refused: bool = False, reason: int = 0) -> Done:
+    """Return the DONE record of an order."""
+    key = order.intent.key
+    return Done(
+        key.run_id, key.producer, key.sequence, order.order_id, refused, int(reason), text,
+        order.filled_lots,
+    )  # fmt: skip

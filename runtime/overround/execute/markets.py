@@ -1,0 +1,177 @@
+"""What the executor may know of a market: its catalog row and its book, read when needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from overround.decide.risk import BookView, MarketView
+from overround.ledger.records import MarketNote
+from overround.shm.segment import Segment
+from overround.shm.slots import Slots
+
+__all__ = ["MarketInfo", "Markets", "SharedMarkets"]
+
+ACTIVE: Final = 1
+TRUSTED: Final = 1
+"""Bit 0 of a book's flags."""
+SET_NONE: Final = 0xFFFF_FFFF
+_V3_ZERO_BITS: Final = ((1 << 64) - 1) << 40
+NO_BOOK: Final = BookView(False, False, 0, 0, 10_000, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class MarketInfo:
+    """One market as the catalog has it. ``set_members`` is empty unless the set is complete."""
+
+    index: int
+    condition_id: str
+    token_yes: str
+    token_no: str
+    active: bool
+    tick_ticks: int
+    min_size_lots: int
+    neg_risk: bool
+    fee_known: bool
+    fee_rate_ppm: int
+    fee_exponent: int
+    set_members: tuple[str, ...] = ()
+
+    def token(self, outcome: int) -> str:
+        """Return the token id of outcome 0 (YES) or 1 (NO)."""
+        return self.token_no if outcome else self.token_yes
+
+    @property
+    def protocol(self) -> int:
+        """Exchange version that settles it: 3 where the token id has the newer form, else 2."""
+        token = int(self.token_yes)
+        newer = token & _V3_ZERO_BITS == 0 and 1 <= token >> 248 <= 3
+        return 3 if newer else 2
+
+    def view(self, tick_ticks: int = 0) -> MarketView:
+        """Return what the gate needs; the live book's tick wins over the catalog's."""
+        return MarketView(
+            self.active, tick_ticks or self.tick_ticks, self.min_size_lots, self.fee_known
+        )
+
+    def note(self) -> MarketNote:
+        """Return what the journal must know before the first order here."""
+        return MarketNote(
+            self.condition_id,
+            self.token_yes,
+            self.token_no,
+            self.set_members,
+            self.fee_rate_ppm,
+            self.fee_exponent,
+        )
+
+
+class Markets(Protocol):
+    """Where markets and books come from."""
+
+    def info(self, index: int) -> MarketInfo | None:
+        """Return a market by its index of this run."""
+
+    def find(self, token: str) -> tuple[MarketInfo, int] | None:
+        """Return the market and outcome of a token."""
+
+    def book(self, index: int, now_ns: int) -> tuple[BookView, int]:
+        """Return the book's top and its tick in 1/10,000 (0 where unknown)."""
+
+
+class SharedMarkets:
+    """Markets of the shared catalog, books of the shared boards (one a shard)."""
+
+    def __init__(
+        self, catalog: Slots, boards: dict[int, tuple[Segment, Slots]], lease_ns: int
+    ) -> None:
+        self._catalog = catalog
+        self._boards = boards
+        self._lease_ns = lease_ns
+        self._infos: list[MarketInfo | None] = []
+        self._shards: list[int] = []
+        self._tokens: dict[str, tuple[int, int]] = {}
+        self._sets: dict[int, tuple[str, ...]] = {}
+
+    def refresh(self) -> int:
+        """Read the catalog anew (it grows, and rows change); return its size. Not per order."""
+        rows = list(self._catalog.load_all())
+        members: dict[int, list[tuple[int, str]]] = {}
+        complete: dict[int, int] = {}
+        for row in rows:
+            if int(row["set_index"]) != SET_NONE and row["set_complete"]:
+                place = (int(row["set_position"]), _text(row["condition_id"]))
+                members.setdefault(int(row["set_index"]), []).append(place)
+                complete[int(row["set_index"])] = int(row["set_size"])
+        self._sets = {
+            index: tuple(condition for _, condition in sorted(found))
+            for index, found in members.items()
+            if len(found) == complete[index]
+        }
+        self._infos = [self._info(index, row) for index, row in enumerate(rows)]
+        self._shards = [int(row["shard"]) for row in rows]
+        for info in self._infos:
+            if info is not None:
+                self._tokens[info.token_yes] = (info.index, 0)
+                self._tokens[info.token_no] = (info.index, 1)
+        return len(rows)
+
+    def _info(self, index: int, row: Any) -> MarketInfo | None:
+        if not row["token_yes"]:  # a torn row, read again at the next refresh
+            return None
+        return MarketInfo(
+            index=index,
+            condition_id=_text(row["condition_id"]),
+            token_yes=_text(row["token_yes"]),
+            token_no=_text(row["token_no"]),
+            active=int(row["status"]) == ACTIVE,
+            tick_ticks=int(row["tick_ticks"]),
+            min_size_lots=int(row["min_size_lots"]),
+            neg_risk=bool(row["neg_risk"]),
+            fee_known=bool(row["fee_known"]),
+            fee_rate_ppm=int(row["fee_rate_ppm"]),
+            fee_exponent=int(row["fee_exponent"]),
+            set_members=self._sets.get(int(row["set_index"]), ()),
+        )
+
+    def info(self, index: int) -> MarketInfo | None:
+        """Return a market by its index; looks at the catalog again if it has grown."""
+        if index >= len(self._infos) and self._catalog.count > len(self._infos):
+            self.refresh()
+        return self._infos[index] if index < len(self._infos) else None
+
+    def find(self, token: str) -> tuple[MarketInfo, int] | None:
+        """Return the market and outcome of a token; looks at the catalog again if it grew."""
+        if token not in self._tokens and self._catalog.count > len(self._infos):
+            self.refresh()
+        found = self._tokens.get(token)
+        if found is None:
+            return None
+        info = self.info(found[0])
+        return None if info is None else (info, found[1])
+
+    def book(self, index: int, now_ns: int) -> tuple[BookView, int]:
+        """Return the book's top and tick; unusable where owner, epoch or slot are in doubt."""
+        entry = self._boards.get(self._shards[index]) if index < len(self._shards) else None
+        if entry is None:
+            return NO_BOOK, 0
+        segment, slots = entry
+        epoch = int(segment.epoch)
+        usable = segment.usable(now_ns, self._lease_ns)
+        row = slots.load(index)
+        if row is None or not usable or int(segment.epoch) != epoch:
+            return NO_BOOK, 0
+        view = BookView(
+            usable=True,
+            trusted=bool(int(row["flags"]) & TRUSTED),
+            epoch=epoch,
+            bid_ticks=int(row["bid_ticks"][0]) if row["bid_levels"] else 0,
+            ask_ticks=int(row["ask_ticks"][0]) if row["ask_levels"] else 10_000,
+            bid_lots=int(row["bid_lots"][0]) if row["bid_levels"] else 0,
+            ask_lots=int(row["ask_lots"][0]) if row["ask_levels"] else 0,
+        )
+        return view, int(row["tick_ticks"])
+
+
+def _text(value: bytes) -> str:
+    return bytes(value).rstrip(b"\0").decode("ascii")

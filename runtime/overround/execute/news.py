@@ -1,0 +1,51 @@
+"""What the executor tells others: counters, latencies, reports. News, never the truth."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Protocol
+
+from overround.ledger.records import Intent
+from overround.observe.metrics import Histogram, Value
+
+__all__ = ["News", "ReportKind"]
+
+
+class ReportKind(IntEnum):
+    """Kinds of a REPORT record."""
+
+    SENT = 1
+    ACCEPTED = 2
+    REJECTED = 3
+    FILL = 4
+    SETTLED = 5
+    FAILED = 6
+    CANCELED = 7
+    UNKNOWN = 8
+    REFUSED = 9
+
+
+class News(Protocol):
+    """Where news goes: shared memory in a process, a list in a test."""
+
+    def count(self, value: Value, n: int = 1) -> None:
+        """Add to a counter."""
+
+    def time(self, stage: Histogram, elapsed_ns: int) -> None:
+        """Record a latency."""
+
+    def report(
+        self,
+        kind: ReportKind,
+        intent: Intent,
+        *,
+        order_id: str = "",
+        reason: int = 0,
+        price_ticks: int = 0,
+        size_lots: int = 0,
+        fee_micro: int = 0,
+    ) -> None:
+        """Publish what became of an intent."""
+
+    def notice(self, text: str, **values: object) -> None:
+        """Log one line."""

@@ -1,0 +1,198 @@
+"""One order's life as a table: which record may follow which state, and where it leads.
+
+::
+
+    NEW ──Signed──▶ SIGNED ──Sent──▶ SENT ──Ack──▶ LIVE | DELAYED | CLOSED ──Done──▶ DONE
+     └──Done (refused)──┴──Done        │ ├─Reject──▶ DONE
+                                       │ └─Unknown─▶ UNKNOWN ──Ack──▶ ...   (found at the venue)
+                                       │                │ └──Sent──▶ SENT   (identical bytes)
+                                       └──Cancel──▶ CLOSED      └──Done──▶ DONE (proved absent)
+
+The arrows are journal records, so what is durable at each arrow is the arrow itself. CLOSED means
+that nothing of the order can trade any more while some of its fills are not final; DONE that all
+are. An order that is DONE keeps its id for ever: a fill that still names it is booked, and one
+that turns up alive is taken up again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from overround.errors import InvariantError
+from overround.ledger.records import (
+    BUY,
+    Ack,
+    Cancel,
+    Done,
+    Intent,
+    Record,
+    Reject,
+    Sent,
+    Signed,
+    Unknown,
+)
+
+__all__ = ["DUST_LOTS", "Order", "OrderState", "advance"]
+
+DUST_LOTS: Final = 10_000
+"""0.01 share: the venue may leave or overfill that much; less than that open counts as filled."""
+
+_TAKING: Final = (2, 3)
+"""FOK and FAK never rest."""
+
+
+class OrderState(IntEnum):
+    """Where an order stands, as far as the journal knows."""
+
+    NEW = 1
+    SIGNED = 2
+    SENT = 3
+    UNKNOWN = 4
+    DELAYED = 5
+    LIVE = 6
+    CLOSED = 7
+    DONE = 8
+
+
+@dataclass(slots=True)
+class Order:
+    """An intent and what became of it. Changed by ``advance`` and ``Orders.apply`` alone."""
+
+    intent: Intent
+    state: OrderState = OrderState.NEW
+    signed: Signed | None = None
+    attempts: int = 0
+    cancel_asked: bool = False
+    acknowledged: bool = False
+    """Whether the venue ever said that it has it."""
+    trades_expected: set[str] = field(default_factory=set)
+    trades_seen: set[str] = field(default_factory=set)
+    matched_lots: int = 0
+    """Shares the venue says were matched; ``filled_lots`` is what its trades have shown."""
+    filled_lots: int = 0
+    """Of all fills, failed ones too: what of the order is used up."""
+    refused: bool = False
+    reason: int = 0
+    text: str = ""
+    touched_ns: int = 0
+    """Monotonic time of its last record in this process; 0 for what was replayed."""
+    sent_ns: int = 0
+    """When its last byte may have left; set again by a restart."""
+    in_flight: bool = False
+    """Whether a request of this process still waits for its answer."""
+    expires_ns: int = 0
+    """Until when it may be sent; 0 for what was replayed: never again."""
+
+    @property
+    def order_id(self) -> str:
+        """The digest, empty until it is signed."""
+        return self.signed.order_id if self.signed is not None else ""
+
+    @property
+    def taking(self) -> bool:
+        """Whether it trades at once or never."""
+        return self.intent.order_type in _TAKING
+
+    @property
+    def size_lots(self) -> int:
+        """Shares signed for; as wished while unsigned."""
+        if self.signed is None:
+            return self.intent.size_lots
+        buys = self.intent.side == BUY
+        return self.signed.taker_micro if buys else self.signed.maker_micro
+
+    @property
+    def fills_complete(self) -> bool:
+        """Whether every trade the venue told of has been seen."""
+        return (
+            self.trades_expected <= self.trades_seen
+            and self.filled_lots + DUST_LOTS > self.matched_lots
+        )
+
+    @property
+    def open_lots(self) -> int:
+        """Shares that may still be bought or sold by it, as far as can be known."""
+        if self.state in (OrderState.NEW, OrderState.DONE):
+            return 0
+        if self.state is OrderState.CLOSED:
+            return 0 if self.fills_complete else max(0, self.matched_lots - self.filled_lots)
+        return max(0, self.size_lots - self.filled_lots)
+
+    @property
+    def reserved_micro(self) -> int:
+        """Cash its open part can cost at most, fee included; rounded up."""
+        size = self.size_lots
+        if self.signed is None or size <= 0:
+            return 0
+        return -(-self.signed.reserved_micro * self.open_lots // size)
+
+
+_ACK_LEADS: Final = {
+    "live": OrderState.LIVE,
+    "unmatched": OrderState.LIVE,
+    "delayed": OrderState.DELAYED,
+    "duplicated": OrderState.UNKNOWN,
+}
+
+_ALLOWED: Final[dict[type[Record], frozenset[OrderState]]] = {
+    Signed: frozenset({OrderState.NEW}),
+    Sent: frozenset({OrderState.SIGNED, OrderState.UNKNOWN}),
+    Ack: frozenset(OrderState) - {OrderState.NEW, OrderState.SIGNED},
+    Reject: frozenset({OrderState.SENT}),
+    Unknown: frozenset({OrderState.SENT, OrderState.UNKNOWN}),
+    Cancel: frozenset(OrderState) - {OrderState.NEW, OrderState.SIGNED},
+    Done: frozenset(OrderState) - {OrderState.DONE},
+}
+
+
+def advance(order: Order, record: Record) -> None:
+    """Move an order by one record. Raises InvariantError if the table has no such arrow."""
+    allowed = _ALLOWED.get(type(record))
+    if allowed is None or order.state not in allowed:
+        raise InvariantError(
+            f"order {order.intent.key} {order.order_id}: {type(record).__name__}"
+            f" cannot follow state {order.state.name}"
+        )
+    if isinstance(record, Signed):
+        order.signed, order.state = record, OrderState.SIGNED
+    elif isinstance(record, Sent):
+        order.attempts, order.state = record.attempt, OrderState.SENT
+    elif isinstance(record, Ack):
+        _acknowledge(order, record)
+    elif isinstance(record, Unknown):
+        order.text, order.state = record.cause, OrderState.UNKNOWN
+    elif isinstance(record, Cancel):
+        _cancel(order, record)
+    elif isinstance(record, Reject):
+        order.reason, order.text, order.state = record.reason, record.text, OrderState.DONE
+    elif isinstance(record, Done):
+        order.refused = record.refused
+        order.reason = record.reason or order.reason
+        order.text, order.state = record.text or order.text, OrderState.DONE
+
+
+def _acknowledge(order: Order, record: Ack) -> None:
+    order.acknowledged = True
+    order.trades_expected.update(record.trade_ids)
+    order.matched_lots = max(order.matched_lots, record.matched_lots)
+    leads = _ACK_LEADS.get(record.status)
+    if leads is None:  # matched: nothing of a taking order rests, something of another may
+        leads = OrderState.CLOSED if order.taking else OrderState.LIVE
+    if order.state is OrderState.CLOSED and leads is not OrderState.LIVE:
+        return
+    if order.state is OrderState.CLOSED and record.source == "response":
+        return  # the user channel was faster than the answer
+    if order.state is OrderState.DONE and leads is not OrderState.LIVE:
+        return
+    order.state = leads
+
+
+def _cancel(order: Order, record: Cancel) -> None:
+    if record.asked:
+        order.cancel_asked = True
+        return
+    order.matched_lots = max(order.matched_lots, record.matched_lots)
+    if order.state is not OrderState.DONE:
+        order.state = OrderState.CLOSED

@@ -1,0 +1,220 @@
+"""What the venue tells of our orders and trades, from the user channel and from listings alike.
+
+Fills are booked from trades only, keyed (trade id, own order id), under ids we know. Both
+sources may repeat, overtake each other or arrive after an order is done: every step is
+idempotent, and a final state never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from overround.errors import VenueError
+from overround.execute.executor import acknowledge, ended
+from overround.execute.markets import Markets
+from overround.execute.news import News, ReportKind
+from overround.execute.order import DUST_LOTS, Order, OrderState
+from overround.execute.store import Store
+from overround.ledger.positions import FillState
+from overround.ledger.records import BUY, Ack, Cancel, Failed, Fill, Settled
+from overround.observe.metrics import Histogram, Value
+from overround.units import notional_micro
+from overround.venues.polymarket.fees import fee_micro
+from overround.venues.polymarket.records import (
+    OrderEvent,
+    OwnFill,
+    TradeState,
+    UserOrder,
+    UserTrade,
+    own_fills,
+)
+
+__all__ = ["Settlement"]
+
+NS_PER_MS: Final = 1_000_000
+
+
+class Settlement:
+    """Books trades and order events of one account."""
+
+    def __init__(
+        self,
+        store: Store,
+        markets: Markets,
+        news: News,
+        *,
+        owner: str,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._markets = markets
+        self._news = news
+        self._owner = owner
+        self._clock = clock
+        self._matched_ns: dict[tuple[str, str], int] = {}
+        self._strangers: set[str] = set()
+
+    def apply(self, events: Sequence[UserOrder | UserTrade]) -> None:
+        """Apply the events of one frame."""
+        for event in events:
+            if isinstance(event, UserTrade):
+                self.on_trade(event)
+            else:
+                self.on_order(event)
+
+    def on_trade(self, trade: UserTrade) -> int:
+        """Book a trade's part in our orders; return how many records that made."""
+        try:
+            fills = own_fills(trade, self._owner)
+        except VenueError as error:
+            self._stranger(trade.trade_id, str(error))
+            return 0
+        made = 0
+        for fill in fills:
+            order = self._store.by_id.get(fill.order_id)
+            if order is None:
+                self._stranger(fill.order_id, f"trade {trade.trade_id} names an order not ours")
+                continue
+            made += self._book(order, trade, fill)
+            made += self.close(order)
+        return made
+
+    def _stranger(self, name: str, text: str) -> None:
+        if name not in self._strangers:
+            self._strangers.add(name)
+            self._news.count(Value.RECONCILE_DIFFERENCES)
+            self._news.notice("not ours", text=text)
+
+    def _book(self, order: Order, trade: UserTrade, fill: OwnFill) -> int:
+        now_ns = self._clock()
+        key = (fill.trade_id, fill.order_id)
+        known = self._store.positions.fill(*key)
+        made = 0
+        if known is None:
+            booked = self._fill(order, trade, fill)
+            self._store.commit(booked, now_ns)
+            self._matched_ns[key] = now_ns
+            self._news.count(Value.FILLS)
+            self._tell(ReportKind.FILL, order, booked)
+            known, made = (booked, FillState.PENDING), 1
+        booked, state = known
+        if not fill.state.final:
+            return made
+        confirmed = fill.state is TradeState.CONFIRMED
+        if state is not FillState.PENDING:
+            if (state is FillState.CONFIRMED) != confirmed:
+                self._stranger("/".join(key), f"{fill.state.name} after {state.name}: {key}")
+            return made
+        self._store.commit(Settled(*key) if confirmed else Failed(*key), now_ns)
+        self._news.count(Value.FILLS_SETTLED if confirmed else Value.FILLS_FAILED)
+        self._news.time(
+            Histogram.ACK_TO_SETTLED, max(0, now_ns - self._matched_ns.pop(key, now_ns))
+        )
+        self._tell(ReportKind.SETTLED if confirmed else ReportKind.FAILED, order, booked)
+        return made + 1
+
+    def _fill(self, order: Order, trade: UserTrade, fill: OwnFill) -> Fill:
+        intent = order.intent
+        cash = _taker_cash(trade) if fill.taker else fill.cash_micro
+        fee = self._fee(intent.condition_id, fill) if fill.taker else 0
+        return Fill(
+            trade_id=fill.trade_id,
+            order_id=fill.order_id,
+            token=intent.token,
+            condition_id=intent.condition_id,
+            outcome=intent.outcome,
+            side=intent.side,
+            price_ticks=fill.price_ticks,
+            size_lots=fill.size_lots,
+            cash_micro=cash,
+            fee_micro=fee if intent.side == BUY else min(fee, cash),
+            maker=not fill.taker,
+            status=fill.state.name,
+            match_epoch_ms=fill.match_epoch_ms,
+        )
+
+    def _fee(self, condition_id: str, fill: OwnFill) -> int:
+        found = self._markets.find(fill.token_id)
+        if found is not None and found[0].fee_known:
+            rate, exponent = found[0].fee_rate_ppm, found[0].fee_exponent
+        else:  # gone from the catalog: what the journal noted before its first order
+            note = self._store.positions.known_market(condition_id)
+            rate, exponent = (note.fee_rate_ppm, note.fee_exponent) if note else (0, 1)
+        return fee_micro(fill.size_lots, fill.price_ticks, rate, exponent)
+
+    def _tell(self, kind: ReportKind, order: Order, fill: Fill) -> None:
+        self._news.report(
+            kind, order.intent, order_id=fill.order_id, price_ticks=fill.price_ticks,
+            size_lots=fill.size_lots, fee_micro=fill.fee_micro,
+        )  # fmt: skip
+
+    def on_order(self, event: UserOrder) -> None:
+        """Apply an order event of the user channel (not of a listing)."""
+        order = self._store.by_id.get(event.order_id)
+        if order is None:
+            self._stranger(event.order_id, f"order {event.order_id} is not ours")
+            return
+        if order.state in (OrderState.NEW, OrderState.SIGNED):
+            self._stranger(event.order_id, f"order {event.order_id} was never sent")
+            return
+        now_ns = self._clock()
+        if event.event is OrderEvent.CANCELLATION:
+            self.gone(order, event.state_text or "canceled", event.matched_lots)
+        elif event.event is OrderEvent.PLACEMENT:
+            # In flight the answer tells more; a taking order is judged by its trades.
+            if order.state in (OrderState.UNKNOWN, OrderState.DELAYED) and not order.taking:
+                acknowledge(
+                    self._store, self._news, order,
+                    Ack(order.order_id, "live", source="user"), now_ns,
+                )  # fmt: skip
+        elif event.matched_lots + DUST_LOTS > order.size_lots and order.state is OrderState.LIVE:
+            self.gone(order, "filled", event.matched_lots)
+        self.close(order)
+
+    def gone(self, order: Order, reason: str, matched_lots: int = 0) -> None:
+        """Note that nothing of an order rests at the venue any more."""
+        if order.state in (OrderState.CLOSED, OrderState.DONE) and (
+            matched_lots <= order.matched_lots
+        ):
+            return
+        unfilled = order.size_lots - max(order.filled_lots, matched_lots) >= DUST_LOTS
+        self._store.commit(Cancel(order.order_id, False, reason, matched_lots), self._clock())
+        if unfilled:
+            self._news.count(Value.ORDERS_CANCELED)
+            self._news.report(ReportKind.CANCELED, order.intent, order_id=order.order_id)
+
+    def close(self, order: Order) -> int:
+        """End an order if nothing of it can change any more; return the records made."""
+        if order.state is OrderState.LIVE and order.filled_lots + DUST_LOTS > order.size_lots:
+            self.gone(order, "filled", order.filled_lots)
+        if order.state is not OrderState.CLOSED or order.in_flight or not order.fills_complete:
+            return 0
+        fills = self._store.positions.fills_of(order.order_id)
+        if any(state is FillState.PENDING for _, state in fills):
+            return 0
+        self._store.commit(ended(order, "complete"), self._clock())
+        return 1
+
+    def overdue(self, now_epoch_ms: int, limit_ms: int) -> list[Fill]:
+        """Return the fills that have waited for settlement longer than ``limit_ms``."""
+        return [
+            fill
+            for fill in self._store.positions.pending()
+            if now_epoch_ms - fill.match_epoch_ms > limit_ms
+        ]
+
+
+def _taker_cash(trade: UserTrade) -> int:
+    """Return what the taker exchanged, exact to the micro-unit.
+
+    A maker pays or receives its size times price rounded down; where the leg has the other
+    token (mint, merge) the taker has the rest of the unit.
+    """
+    if sum(leg.matched_lots for leg in trade.maker_orders) != trade.size_lots:
+        return notional_micro(trade.size_lots, trade.price_ticks)
+    total = 0
+    for leg in trade.maker_orders:
+        cash = notional_micro(leg.matched_lots, leg.price_ticks)
+        total += cash if leg.token_id == trade.token_id else leg.matched_lots - cash
+    return total

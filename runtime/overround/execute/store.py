@@ -1,0 +1,143 @@
+"""Everything the executor knows, folded from the journal: orders by key and id, and positions.
+
+``commit`` is the only way anything changes: it appends the record, then applies it. Opening a
+store replays the journal through the same ``apply``, so a restart knows what the dead process
+knew, no more and no less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from overround.errors import InvariantError
+from overround.execute.order import Order, OrderState, advance
+from overround.ledger.journal import Journal
+from overround.ledger.positions import Positions
+from overround.ledger.records import (
+    BUY,
+    Ack,
+    Cancel,
+    Done,
+    Failed,
+    Fill,
+    Intent,
+    IntentKey,
+    MarketNote,
+    Reconcile,
+    Record,
+    Reject,
+    Sent,
+    Settled,
+    Signed,
+    Start,
+    Unknown,
+    decode,
+    encode,
+)
+
+__all__ = ["Store"]
+
+
+class Store:
+    """Orders and positions of one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.positions = Positions()
+        self.by_key: dict[IntentKey, Order] = {}
+        self.by_id: dict[str, Order] = {}
+        self.working: dict[IntentKey, Order] = {}
+        """Every order that is not DONE, oldest first."""
+        self.start_worst_micro = 0
+        """Worst-case P&L when the present run began: the loss limit counts from here."""
+        self.opened = False
+        """Whether the opening balance is known."""
+        self._run_id: int | None = None
+        for raw in journal.records:
+            self._apply(decode(raw), 0)
+        journal.records.clear()
+
+    def commit(self, record: Record, now_ns: int) -> int:
+        """Append a record, apply it, and return its journal sequence."""
+        sequence = self.journal.append(*encode(record))
+        self._apply(record, now_ns)
+        return sequence
+
+    def orders_of(self, record: Record) -> list[Order]:
+        """Return the orders a record speaks of; empty if it speaks of none we know."""
+        if isinstance(record, Signed | Done | Intent):
+            found = self.by_key.get(record.key)
+        elif isinstance(record, Sent):
+            return [self.by_id[order_id] for order_id in record.order_ids]
+        elif isinstance(record, Ack | Reject | Unknown | Cancel | Fill | Settled | Failed):
+            found = self.by_id.get(record.order_id)
+        else:
+            return []
+        return [] if found is None else [found]
+
+    def _apply(self, record: Record, now_ns: int) -> None:
+        if isinstance(record, Intent):
+            self._add(record, now_ns)
+            return
+        if isinstance(record, Fill | Settled | Failed | MarketNote | Reconcile | Start):
+            self._apply_money(record, now_ns)
+            return
+        orders = self.orders_of(record)
+        if not orders:
+            raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
+        for order in orders:
+            advance(order, record)
+            order.touched_ns = now_ns
+            if isinstance(record, Signed):
+                self.by_id[record.order_id] = order
+            elif isinstance(record, Sent):
+                order.sent_ns = now_ns
+            if order.state is OrderState.DONE:
+                self.working.pop(order.intent.key, None)
+            else:
+                self.working[order.intent.key] = order
+
+    def _add(self, intent: Intent, now_ns: int) -> None:
+        if intent.key in self.by_key:
+            raise InvariantError(f"intent {intent.key} is in the journal already")
+        order = self.by_key[intent.key] = self.working[intent.key] = Order(intent)
+        order.touched_ns = now_ns
+
+    def _apply_money(self, record: Record, now_ns: int) -> None:
+        changed = self.positions.apply(record)
+        if isinstance(record, Start) and record.run_id != self._run_id:
+            self._run_id = record.run_id
+            self.start_worst_micro = self.positions.view().worst_micro
+        elif isinstance(record, Reconcile) and record.opening:
+            self.opened = True
+        elif isinstance(record, Fill) and changed:
+            order = self.by_id.get(record.order_id)
+            if order is not None:
+                order.filled_lots += record.size_lots
+                order.trades_seen.add(record.trade_id)
+                order.touched_ns = now_ns
+
+    def reserved_micro(self) -> int:
+        """Return the cash that working orders may still cost."""
+        return sum(order.reserved_micro for order in self.working.values())
+
+    def open_lots(self, token: str, side: int) -> int:
+        """Return the shares of a token that working orders may still buy (0) or sell (1)."""
+        return sum(
+            order.open_lots
+            for order in self.working.values()
+            if order.intent.token == token and order.intent.side == side
+        )
+
+    def position_cost_micro(self) -> int:
+        """Return the cash that stands in positions and in purchases not yet settled."""
+        held = sum(max(0, item.cost_micro) for item in self.positions.holdings.values())
+        return held + sum(fill.cash_micro for fill in self.positions.pending() if fill.side == BUY)
+
+    def loss_micro(self) -> int:
+        """Return the worst-case loss since the run began, pending fills included; at least 0."""
+        return max(0, self.start_worst_micro - self.positions.view().worst_micro)
+
+    def in_state(self, *states: OrderState) -> Iterable[Order]:
+        """Return the working orders in any of these states, oldest first."""
+        return [order for order in self.working.values() if order.state in states]

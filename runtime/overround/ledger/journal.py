@@ -1,0 +1,321 @@
+"""The journal: what this executor meant, sent and learned, in the order it happened.
+
+Append-only records in preallocated, mapped segments ``journal-000000.ovj``. A record is in the
+page cache when ``append`` returns, so it survives the death of any process; what a dead
+*machine* loses is the sync policy's window (``none``: what the kernel had not written back;
+``batch``: what came after the last ``sync``; ``record``: nothing).
+
+::
+
+    segment   header 64 bytes: magic, version, index, first sequence, CRC; then records
+    record    length u32 | crc u32 | sequence u64 | epoch_ns u64 | kind u16 | flags u16 | size u32
+              | payload, padded with zeros to 8 bytes
+
+``length`` is the whole record with its padding; the CRC32C covers all that follows it. A length
+of zero is the end: segments are born zeroed.
+
+A writer killed inside ``append`` leaves a **torn tail**: bytes that are no whole record, with no
+whole record behind them. It is cut (zeroed) by the next owner, and reported. A bad record with
+whole ones behind it is not a torn tail but damage: that raises, because cutting there would
+forget orders that were sent.
+
+Writer: one process, by a ``flock`` on the folder's lock file. Readers: anyone, any time; a
+reader beside a live writer sees a prefix.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from overround import clock
+from overround._native import ffi, lib
+from overround.errors import HostError, OverroundError
+
+__all__ = ["Journal", "JournalDamage", "JournalRecord", "Replay", "TornTail", "replay"]
+
+MAGIC: Final = b"OVRJRNL\x01"
+VERSION: Final = 1
+HEADER_BYTES: Final = 64
+PAYLOAD_BYTES_MAX: Final = 60_000
+"""Well above the longest record (a signed order is about 1 KiB), below the smallest segment."""
+_FILE_HEADER = struct.Struct("<8sIIQ")
+_RECORD = struct.Struct("<IIQQHHI")
+_CRC = struct.Struct("<I")
+_CRC_AT_FILE = 60
+
+
+class JournalDamage(OverroundError):
+    """Whole records lie behind a broken one: restore the folder, or reconcile and move it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRecord:
+    """One whole record, as it was appended."""
+
+    sequence: int
+    epoch_ns: int
+    kind: int
+    payload: bytes
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class TornTail:
+    """What an interrupted append left behind: where, and how many bytes up to the last set one."""
+
+    segment: int
+    offset: int
+    length_bytes: int
+
+
+def segment_path(folder: Path, index: int) -> Path:
+    """Return the path of segment ``index``."""
+    return folder / f"journal-{index:06d}.ovj"
+
+
+def _crc(data: bytes) -> int:
+    return int(lib.ovr_crc32c(0, ffi.from_buffer(data), len(data)))
+
+
+def _encode(sequence: int, epoch_ns: int, kind: int, payload: bytes) -> bytes:
+    length = (_RECORD.size + len(payload) + 7) & ~7
+    head = _RECORD.pack(length, 0, sequence, epoch_ns, kind, 0, len(payload))
+    rest = (head[8:] + payload).ljust(length - 8, b"\0")
+    return head[:4] + _CRC.pack(_crc(rest)) + rest
+
+
+def _decode(data: bytes, offset: int, segment: int) -> tuple[JournalRecord, int] | None:
+    if offset + _RECORD.size > len(data):
+        return None
+    length, crc, sequence, epoch_ns, kind, _, size = _RECORD.unpack_from(data, offset)
+    end = offset + length
+    if length < _RECORD.size or length & 7 or end > len(data) or size > length - _RECORD.size:
+        return None
+    if _crc(data[offset + 8 : end]) != crc:
+        return None
+    start = offset + _RECORD.size
+    payload = data[start : start + size]
+    return JournalRecord(sequence, epoch_ns, kind, payload, segment, offset), end
+
+
+def _file_header(index: int, first_sequence: int) -> bytes:
+    body = _FILE_HEADER.pack(MAGIC, VERSION, index, first_sequence).ljust(_CRC_AT_FILE, b"\0")
+    return body + _CRC.pack(_crc(body))
+
+
+class Replay:
+    """Iterate over every whole record of a folder; afterwards ``torn`` tells what was cut off.
+
+    ``next_sequence``, ``segment`` and ``offset`` say where the next record belongs. Raises
+    JournalDamage where records are missing or broken anywhere but at the very end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.torn: TornTail | None = None
+        self.next_sequence = 1
+        self.segment = -1
+        self.offset = HEADER_BYTES
+
+    def __iter__(self) -> Iterator[JournalRecord]:
+        paths = sorted(self.folder.glob("journal-*.ovj"))
+        for index, path in enumerate(paths):
+            if path != segment_path(self.folder, index):
+                raise JournalDamage(f"journal segment {index} is missing: found {path}")
+            yield from self._segment(index, path.read_bytes(), last=index == len(paths) - 1)
+
+    def _segment(self, index: int, data: bytes, *, last: bool) -> Iterator[JournalRecord]:
+        header = _file_header(index, self.next_sequence)
+        if data[:HEADER_BYTES] != header:
+            # A roll was interrupted: the new segment exists, its header does not, nor a record.
+            if last and not any(data[HEADER_BYTES:]):
+                torn = len(data[:HEADER_BYTES].rstrip(b"\0"))
+                self.torn = TornTail(index, 0, torn) if torn else None
+                return
+            raise JournalDamage(f"{segment_path(self.folder, index)}: header is not {header!r}")
+        self.segment, self.offset = index, HEADER_BYTES
+        while (found := _decode(data, self.offset, index)) is not None:
+            record, end = found
+            if record.sequence != self.next_sequence:
+                break
+            self.next_sequence, self.offset = record.sequence + 1, end
+            yield record
+        self._end(index, data, last=last)
+
+    def _end(self, index: int, data: bytes, *, last: bool) -> None:
+        used = data[self.offset :].rstrip(b"\0")
+        if not used:
+            return
+        end = self.offset + len(used)
+        for at in range(self.offset + 8, end, 8):
+            found = _decode(data, at, index)
+            if found is not None and found[0].sequence >= self.next_sequence:
+                last = False
+                break
+        if not last:
+            path = segment_path(self.folder, index)
+            raise JournalDamage(
+                f"{path}: broken record at byte {self.offset} with whole records behind it; "
+                "restore the folder from a copy, or reconcile by hand and move it away"
+            )
+        self.torn = TornTail(index, self.offset, len(used))
+
+
+def replay(folder: Path) -> Replay:
+    """Return an iterable over the whole records of ``folder``; changes nothing on disk."""
+    return Replay(folder)
+
+
+class Journal:
+    """The one writer of a folder: cuts a torn tail on opening, then appends.
+
+    ``sync_policy`` is ``none``, ``batch`` (the owner calls ``sync``) or ``record``. Raises
+    HostError if another process writes the folder or the disk is full, JournalDamage if what is
+    there cannot be continued.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int,
+        sync_policy: str = "batch",
+        epoch_ns: Callable[[], int] = clock.epoch_ns,
+    ) -> None:
+        self.folder = folder
+        self._segment_bytes = segment_bytes
+        self._policy = sync_policy
+        self._epoch_ns = epoch_ns
+        self._unsynced_bytes = 0
+        self._map: mmap.mmap | None = None
+        self._fd = -1
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_fd = self._lock()
+        try:
+            tail = Replay(folder)
+            self.records: list[JournalRecord] = list(tail)
+            """What was already there, oldest first; the owner replays it, then may clear it."""
+            self.torn = tail.torn
+            self.next_sequence = tail.next_sequence
+            self._segment, self._offset = tail.segment, tail.offset
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def _lock(self) -> int:
+        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise HostError(
+                f"journal {self.folder} is written by another process: stop that one first"
+            ) from None
+        return fd
+
+    def _start(self) -> None:
+        if self._segment < 0:
+            self._roll()
+            return
+        leftover = segment_path(self.folder, self._segment + 1)
+        leftover.unlink(missing_ok=True)  # a roll that never got its header
+        self._open(segment_path(self.folder, self._segment))
+        if self.torn is not None and self.torn.segment == self._segment:
+            self._write(self._offset, bytes(self.torn.length_bytes))
+
+    def _open(self, path: Path) -> None:
+        self._unmap()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(self._fd).st_size < self._segment_bytes:
+                os.posix_fallocate(self._fd, 0, self._segment_bytes)
+        except OSError as error:
+            raise HostError(f"journal {path}: no room for {self._segment_bytes} bytes") from error
+        self._map = mmap.mmap(self._fd, 0)
+
+    def _roll(self) -> None:
+        self.sync()
+        index = self._segment + 1
+        # A torn roll may have left this file: start it over, zeroed.
+        segment_path(self.folder, index).unlink(missing_ok=True)
+        self._open(segment_path(self.folder, index))
+        self._segment, self._offset = index, HEADER_BYTES
+        self._write(0, _file_header(index, self.next_sequence))
+        if self._policy != "none":
+            os.fsync(self._fd)
+            folder_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder_fd)
+            finally:
+                os.close(folder_fd)
+
+    def _write(self, offset: int, data: bytes) -> None:
+        assert self._map is not None, "journal is closed"
+        self._map[offset : offset + len(data)] = data
+        self._unsynced_bytes += len(data)
+
+    def append(self, kind: int, payload: bytes) -> int:
+        """Append one record and return its sequence; it is durable against any process death.
+
+        ``kind`` is 1 to 65,535, ``payload`` at most 60,000 bytes. Raises HostError when the
+        disk is full: the caller must not go on to send.
+        """
+        if not 0 < kind < 65_536 or len(payload) > PAYLOAD_BYTES_MAX:
+            raise ValueError(f"journal record of kind {kind} with {len(payload)} bytes")
+        data = _encode(self.next_sequence, self._epoch_ns(), kind, payload)
+        assert self._map is not None, "journal is closed"
+        if self._offset + len(data) > len(self._map):
+            self._roll()
+        self._write(self._offset, data)
+        self._offset += len(data)
+        self.next_sequence += 1
+        if self._policy == "record":
+            self.sync()
+        return self.next_sequence - 1
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Segment index and byte offset of the next record."""
+        return self._segment, self._offset
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes appended since the last ``sync``: the loss window against a dead machine."""
+        return self._unsynced_bytes
+
+    def sync(self) -> None:
+        """Wait until all that was appended is on the disk (no-op under policy ``none``)."""
+        if self._policy != "none" and self._unsynced_bytes and self._fd >= 0:
+            self._unsynced_bytes = 0
+            os.fdatasync(self._fd)
+
+    def _unmap(self) -> None:
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def close(self) -> None:
+        """Sync, unmap and give up the folder."""
+        self.sync()
+        self._unmap()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

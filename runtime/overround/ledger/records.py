@@ -1,0 +1,288 @@
+"""What the journal's records say: one struct a kind, msgpack arrays on disk.
+
+The journal outlives a run, the catalog's indices do not: records name tokens and conditions by
+the venue's ids. Fields are appended, never removed or reordered; a new one has a default.
+
+Every change of an order's state or of a position *is* one of these records: the live process
+applies the record it has just appended, recovery applies the same records again, so the two
+cannot disagree.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+import msgspec
+
+from overround.ledger.journal import JournalRecord
+
+__all__ = [
+    "Ack",
+    "Cancel",
+    "Done",
+    "Failed",
+    "Fill",
+    "Intent",
+    "IntentKey",
+    "Kind",
+    "MarketNote",
+    "Reconcile",
+    "Record",
+    "Reject",
+    "Sent",
+    "Settled",
+    "Signed",
+    "Start",
+    "Unknown",
+    "decode",
+    "encode",
+]
+
+BUY: Final = 0
+SELL: Final = 1
+
+
+class Kind(IntEnum):
+    """The kinds on disk; numbers are never reused."""
+
+    INTENT = 1
+    SIGNED = 2
+    SENT = 3
+    ACK = 4
+    REJECT = 5
+    UNKNOWN = 6
+    FILL = 7
+    SETTLED = 8
+    FAILED = 9
+    CANCEL = 10
+    DONE = 11
+    RECONCILE = 12
+    START = 13
+    MARKET = 14
+
+
+class IntentKey(NamedTuple):
+    """What makes an intent one: the run, the producing process, and its own count."""
+
+    run_id: int
+    producer: int
+    sequence: int
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all records."""
+
+
+class Start(Record, frozen=True):
+    """An executor took the journal over. ``run_id`` is the supervisor's run."""
+
+    run_id: int
+    generation: int
+    mode: str
+    address: str
+
+
+class MarketNote(Record, frozen=True):
+    """What redemption of a condition's tokens depends on; written before its first intent.
+
+    ``set_members`` are the conditions of its exhaustive set, empty for a market on its own or
+    in a set that is not known to be complete.
+    """
+
+    condition_id: str
+    token_yes: str
+    token_no: str
+    set_members: tuple[str, ...] = ()
+    fee_rate_ppm: int = 0
+    fee_exponent: int = 1
+
+
+class Intent(Record, frozen=True):
+    """A strategy's wish as it was taken from the ring; nothing was decided yet."""
+
+    run_id: int
+    producer: int
+    sequence: int
+    plan: int
+    leg: int
+    legs: int
+    account: int
+    strategy: int
+    token: str
+    condition_id: str
+    outcome: int
+    side: int
+    order_type: int
+    flags: int
+    price_ticks: int
+    size_lots: int
+    edge_micro: int
+    created_epoch_ms: int
+    """Also the order's signed timestamp: with the key it fixes the digest."""
+    target: int = 0
+
+    @property
+    def key(self) -> IntentKey:
+        """What makes it one."""
+        return IntentKey(self.run_id, self.producer, self.sequence)
+
+
+class Signed(Record, frozen=True):
+    """The order's id and exact body. Written before SENT, so before its first byte leaves."""
+
+    run_id: int
+    producer: int
+    sequence: int
+    order_id: str
+    salt: int
+    timestamp_ms: int
+    maker_micro: int
+    taker_micro: int
+    reserved_micro: int
+    """Cash that its fills and their fees can cost at most; 0 for a sale."""
+    body: bytes
+
+    @property
+    def key(self) -> IntentKey:
+        """Of the intent it serves."""
+        return IntentKey(self.run_id, self.producer, self.sequence)
+
+
+class Sent(Record, frozen=True):
+    """From here on bytes of these orders may be under way. Written before the first one."""
+
+    order_ids: tuple[str, ...]
+    attempt: int = 1
+
+
+class Ack(Record, frozen=True):
+    """The venue has the order. ``status``: live, matched, delayed, unmatched, duplicated."""
+
+    order_id: str
+    status: str
+    trade_ids: tuple[str, ...] = ()
+    matched_lots: int = 0
+    """Shares the answer says were matched already; their trades are still to come."""
+    source: str = "response"
+
+
+class Reject(Record, frozen=True):
+    """The venue refused the order, or no byte of it ever left: it does not exist there."""
+
+    order_id: str
+    reason: int
+    text: str
+
+
+class Unknown(Record, frozen=True):
+    """Bytes left and no usable answer came: it may exist. Resolved by id, never re-signed."""
+
+    order_id: str
+    cause: str
+
+
+class Fill(Record, frozen=True):
+    """A trade's part in one of our orders: pending until SETTLED or FAILED."""
+
+    trade_id: str
+    order_id: str
+    token: str
+    condition_id: str
+    outcome: int
+    side: int
+    price_ticks: int
+    size_lots: int
+    cash_micro: int
+    """What a BUY pays or a SELL receives before the fee; exact to the micro-unit."""
+    fee_micro: int
+    maker: bool
+    status: str
+    match_epoch_ms: int
+
+
+class Settled(Record, frozen=True):
+    """The trade is final."""
+
+    trade_id: str
+    order_id: str
+
+
+class Failed(Record, frozen=True):
+    """The trade will never settle: its fill is reversed."""
+
+    trade_id: str
+    order_id: str
+
+
+class Cancel(Record, frozen=True):
+    """A cancel was asked for (``asked``), or the venue holds no rest of the order any more."""
+
+    order_id: str
+    asked: bool
+    reason: str
+    matched_lots: int = 0
+    """Shares the venue says were matched before; their trades may still be to come."""
+
+
+class Done(Record, frozen=True):
+    """An intent's end. ``order_id`` is empty if it never became an order.
+
+    ``reason`` is a RefusalCode where ``refused``, else 0.
+    """
+
+    run_id: int
+    producer: int
+    sequence: int
+    order_id: str
+    refused: bool
+    reason: int
+    text: str
+    filled_lots: int = 0
+
+    @property
+    def key(self) -> IntentKey:
+        """Of the intent that ended."""
+        return IntentKey(self.run_id, self.producer, self.sequence)
+
+
+class Reconcile(Record, frozen=True):
+    """What a comparison with the venue found. The first one of a journal opens the cash."""
+
+    cash_micro: int
+    """The venue's balance, -1 if it was not asked."""
+    orders_open: int
+    trades_seen: int
+    differences: tuple[str, ...] = ()
+    opening: bool = False
+
+
+_TYPES: Final[dict[Kind, type[Record]]] = {
+    Kind.INTENT: Intent,
+    Kind.SIGNED: Signed,
+    Kind.SENT: Sent,
+    Kind.ACK: Ack,
+    Kind.REJECT: Reject,
+    Kind.UNKNOWN: Unknown,
+    Kind.FILL: Fill,
+    Kind.SETTLED: Settled,
+    Kind.FAILED: Failed,
+    Kind.CANCEL: Cancel,
+    Kind.DONE: Done,
+    Kind.RECONCILE: Reconcile,
+    Kind.START: Start,
+    Kind.MARKET: MarketNote,
+}
+_KINDS: Final = {struct: kind for kind, struct in _TYPES.items()}
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODERS: Final = {kind: msgspec.msgpack.Decoder(struct) for kind, struct in _TYPES.items()}
+
+
+def encode(record: Record) -> tuple[int, bytes]:
+    """Return kind and payload of a record."""
+    return _KINDS[type(record)], _ENCODER.encode(record)
+
+
+def decode(raw: JournalRecord) -> Record:
+    """Return what a journal record says; raises msgspec.DecodeError on a foreign payload."""
+    return _DECODERS[Kind(raw.kind)].decode(raw.payload)
