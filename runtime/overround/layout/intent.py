@@ -1,0 +1,54 @@
+"""The ``intents`` rings: what a producer wants done, one leg a record."""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+
+class IntentFlag(IntFlag):
+    """Bits of ``flags``."""
+
+    POST_ONLY = 1
+    CANCEL = 2  # target_sequence names the intent to cancel; never expires
+
+
+class OrderType(IntEnum):
+    """How long an order lives."""
+
+    GTC = 0
+    GTD = 1
+    FOK = 2
+    FAK = 3
+
+
+INTENT = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("producer_sequence", "<u8"),  # with producer: the key of exactly-once
+        ("created_ns", "<u8"),
+        ("expires_ns", "<u8"),
+        ("seen_ns", "<u8"),
+        ("event_recv_ns", "<u8"),
+        ("board_sequence", "<u8"),  # of the slot the decision was made on
+        ("ingress_epoch", "<u8"),  # of the board when it was made
+        ("plan", "<u8"),  # producer_sequence of the first leg
+        ("producer", "<u4"),  # index in the roster
+        ("account", "<u4"),
+        ("strategy", "<u4"),
+        ("market", "<u4"),
+        ("leg", "<u2"),  # 0 .. legs - 1
+        ("legs", "<u2"),
+        ("outcome", "u1"),  # 0 YES, 1 NO
+        ("side", "u1"),  # 0 BUY, 1 SELL
+        ("order_type", "u1"),  # OrderType
+        ("flags", "u1"),  # IntentFlag
+        ("price_ticks", "<u2"),
+        ("pad", "<u2", (3,)),
+        ("size_lots", "<i8"),
+        ("edge_micro", "<i8"),
+        ("target_sequence", "<u8"),
+        ("spare", "<u8", (8,)),
+    ]
+)
