@@ -24,8 +24,8 @@ def fee_bound_micro(size_lots: int, price_ticks: int, rate_ppm: int, exponent: i
     survives the venue's own rule.
     """
     scale = PRICE_TICKS_MAX**2
-    curve = (price_ticks * (PRICE_TICKS_MAX - price_ticks)) ** exponent
-    step = FEE_STEP_MICRO * MICRO_PER_UNIT * scale**exponent
+    curve: int = (price_ticks * (PRICE_TICKS_MAX - price_ticks)) ** exponent
+    step: int = FEE_STEP_MICRO * MICRO_PER_UNIT * scale**exponent
     return -(-size_lots * rate_ppm * curve // step) * FEE_STEP_MICRO
 
 

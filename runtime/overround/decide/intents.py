@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from overround.errors import InvariantError
 from overround.layout.intent import INTENT, IntentFlag, OrderType
@@ -50,16 +51,25 @@ class Stamps:
     seen_ns: int
 
 
-class Producer(Protocol):
-    """The sending end of a bounded ring."""
+class Ring(Protocol):
+    """What a bounded ring says about its room."""
+
+    capacity: int
 
     @property
+    def cursor(self) -> int: ...
+    @property
+    def head(self) -> int: ...
+
+
+class Producer(Protocol):
+    """The sending end of a bounded ring, as ``shm.spsc`` has it."""
+
+    @property
+    def segment(self) -> Ring: ...
+    @property
     def next_sequence(self) -> int: ...
-    @property
-    def free(self) -> int: ...
-    @property
-    def capacity(self) -> int: ...
-    def try_push(self, record: np.ndarray) -> bool: ...
+    def try_push(self, record: NDArray[np.void], /) -> bool: ...
 
 
 class MeterSink(Protocol):
@@ -86,8 +96,8 @@ class IntentWriter:
         self._ttl_ns = ttl_ns
         self._clock = clock
         self._meters = meters
-        self._waiting: deque[np.ndarray] = deque()
-        self._reserve = max(1, producer.capacity // _CANCEL_SHARE)
+        self._waiting: deque[NDArray[np.void]] = deque()
+        self._reserve = max(1, producer.segment.capacity // _CANCEL_SHARE)
 
     @property
     def waiting(self) -> int:
@@ -108,7 +118,7 @@ class IntentWriter:
         Every leg carries the edge of the whole plan.
         """
         self.flush()
-        if not legs or self._waiting or self._producer.free < len(legs) + self._reserve:
+        if not legs or self._waiting or self._free() < len(legs) + self._reserve:
             self._meters.add(Value.INTENTS_DROPPED, len(legs))
             return None
         plan = self._producer.next_sequence
@@ -155,7 +165,11 @@ class IntentWriter:
             done += 1
         return done
 
-    def _blank(self, account: int, strategy: int, created_ns: int) -> np.ndarray:
+    def _free(self) -> int:
+        ring = self._producer.segment
+        return ring.capacity - (ring.cursor - ring.head)
+
+    def _blank(self, account: int, strategy: int, created_ns: int) -> NDArray[np.void]:
         record = np.zeros((), dtype=INTENT)
         record["created_ns"] = created_ns
         record["producer"] = self._number
