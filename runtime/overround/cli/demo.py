@@ -101,7 +101,7 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
 
 def start_exchange(seed: int, log: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     """Start the exchange process and return it with its ready line. Raises HostError."""
-    from overround.host.process import die_with_parent
+    from overround.shm.process import die_with_parent
 
     process = subprocess.Popen(
         [

@@ -35,7 +35,7 @@ def read_instance(instance: str | None) -> dict[str, Any]:
     """
     from overround.layout.region import RegionKind
     from overround.shm.meters import MetersView
-    from overround.shm.names import list_runs
+    from overround.shm.names import list_runs, segment_name
     from overround.shm.roster import Roster
     from overround.shm.segment import Segment
     from overround.supervise.instance import MODE_NUMBERS
@@ -49,7 +49,9 @@ def read_instance(instance: str | None) -> dict[str, Any]:
     if len(runs) > 1:
         names = ", ".join(sorted(found.instance for found in runs))
         raise HostError(f"several instances run ({names}): name one with --instance")
-    roster_segment = Segment.attach(runs[0].roster, RegionKind.ROSTER)
+    roster_segment = Segment.attach(
+        segment_name(runs[0].instance, runs[0].run_id, "roster"), RegionKind.ROSTER
+    )
     opened = [roster_segment]
     try:
         roster = Roster(roster_segment)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from overround._native import lib
 from overround.shm.segment import Segment
+
+
+class KillReason(IntEnum):
+    """Why nothing may be sent any more."""
+
+    OPERATOR = 1
+    INSTANCE_FAILED = 2
+    LOSS_LIMIT = 3
 
 
 class KillLatch:

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 
 from overround.errors import HostError
-from overround.host.process import die_with_parent, is_alive, start_ticks
 from overround.layout.region import RegionKind
 from overround.shm.meters import Meters
+from overround.shm.process import die_with_parent, is_alive, start_ticks
 from overround.shm.roster import Roster
 from overround.shm.segment import Segment
 

@@ -73,7 +73,7 @@ class Roster:
 
     def add_region(self, key: str, segment_name: str) -> None:
         """Append a region row; supervisor only, before any process starts."""
-        record = np.zeros((), dtype=ROSTER)
+        record = np.zeros(1, ROSTER)[0]
         record["kind"] = RosterKind.REGION
         record["name"] = key.encode("ascii")
         record["segment"] = segment_name.encode("ascii")
@@ -82,7 +82,7 @@ class Roster:
     def add_process(self, name: str, role: str) -> int:
         """Append a process row and return the process's number; supervisor only."""
         number = sum(1 for _ in self.processes())
-        record = np.zeros((), dtype=ROSTER)
+        record = np.zeros(1, ROSTER)[0]
         record["kind"] = RosterKind.PROCESS
         record["name"] = name.encode("ascii")
         record["role"] = ROLES.index(role)
@@ -130,7 +130,7 @@ class Roster:
                 return row.segment
         raise LayoutError(f"the roster has no region {key!r}; start the instance again")
 
-    def _records(self, kind: RosterKind) -> Iterator[tuple[int, np.ndarray]]:
+    def _records(self, kind: RosterKind) -> Iterator[tuple[int, np.void]]:
         for index in range(self._slots.count):
             record = self._slots.load(index)
             if record is None:

@@ -6,6 +6,7 @@ in a fresh interpreter: nothing is inherited, neither locks nor rings nor thread
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -24,16 +25,16 @@ SETTINGS_FILE = "settings.json"
 Run = Callable[[Member, Settings], int]
 
 
+_MODULES = {
+    "ingress": "overround.ingress.process",
+    "detector": "overround.detect.process",
+    "executor": "overround.execute.process",
+}
+
+
 def _role(role: str) -> Run:
     # Imported on demand: a process pays only for what its role needs.
-    if role == "ingress":
-        from overround.ingress.process import run
-    elif role == "detector":
-        from overround.detect.process import run
-    elif role == "executor":
-        from overround.execute.process import run
-    else:
-        raise ValueError(f"no such role: {role}")
+    run: Run = importlib.import_module(_MODULES[role]).run
     return run
 
 

@@ -60,8 +60,8 @@ class CatalogWriter:
                 added += 1
         return added
 
-    def _record(self, spec: MarketSpec, index: int) -> np.ndarray:
-        record = np.zeros((), dtype=CATALOG)
+    def _record(self, spec: MarketSpec, index: int) -> np.void:
+        record = np.zeros(1, CATALOG)[0]
         record["market"] = index
         record["venue"] = 1
         record["status"] = _status(spec)
@@ -94,7 +94,7 @@ def _status(spec: MarketSpec) -> MarketStatus:
     return MarketStatus.ACTIVE if spec.accepting_orders else MarketStatus.CLOSED
 
 
-def _differs(before: np.ndarray, after: np.ndarray) -> bool:
+def _differs(before: np.void, after: np.void) -> bool:
     names = [name for name in (CATALOG.names or ()) if name != "sequence"]
     return any(before[name] != after[name] for name in names)
 

@@ -11,10 +11,9 @@ import secrets
 from dataclasses import dataclass
 
 from overround.config.schema import Settings
-from overround.layout.catalog import CATALOG
 from overround.layout.region import RegionKind
 from overround.shm.kill import KillLatch
-from overround.shm.meters import METERS_BYTES, MetersView
+from overround.shm.meters import MetersView
 from overround.shm.names import segment_name
 from overround.shm.roster import Roster
 from overround.shm.segment import Segment
@@ -51,10 +50,7 @@ class Instance:
         self.run_id = secrets.randbits(32)
         self._mode = MODE_NUMBERS[settings.mode]
         self._segments: dict[str, Segment] = {}
-        self.roster = Roster(
-            self._create("roster", RegionKind.ROSTER, ROSTER_ROWS, ROSTER.itemsize)
-        )
-        self._own("roster")
+        self.roster = Roster(self._create("roster", RegionKind.ROSTER, ROSTER_ROWS, owned=True))
         try:
             self._create_regions(plan)
         except BaseException:
@@ -64,26 +60,18 @@ class Instance:
     def _create_regions(self, plan: tuple[ProcessPlan, ...]) -> None:
         capacity = self.settings.capacity
         markets = capacity.markets
-        self.catalog = Slots(
-            self._add("catalog", RegionKind.CATALOG, markets, CATALOG.itemsize), CATALOG
-        )
-        self._own("catalog")
-        self.kill = KillLatch(self._add("kill", RegionKind.KILL, 1, 64))
-        self._own("kill")
-        self._add("board-0", RegionKind.BOARD, markets, BOARD.itemsize)
-        self._add("changes-0", RegionKind.CHANGES, capacity.changes_records, CHANGE.itemsize)
-        self._add("trades-0", RegionKind.TRADES, capacity.trades_records, TRADE.itemsize)
-        self._add("account-0", RegionKind.ACCOUNT, 1 + OUTCOMES * markets, ACCOUNT.itemsize)
-        self._add("reports-0", RegionKind.REPORTS, capacity.reports_records, REPORT.itemsize)
+        self.catalog = Slots(self._add("catalog", RegionKind.CATALOG, markets, owned=True))
+        self.kill = KillLatch(self._add("kill", RegionKind.KILL, 0, owned=True))
+        self._add("board-0", RegionKind.BOARD, markets)
+        self._add("changes-0", RegionKind.CHANGES, capacity.changes_records)
+        self._add("trades-0", RegionKind.TRADES, capacity.trades_records)
+        self._add("account-0", RegionKind.ACCOUNT, 1 + OUTCOMES * markets)
+        self._add("reports-0", RegionKind.REPORTS, capacity.reports_records)
         self._add_process("supervisor", "supervisor")
         for process in plan:
             if process.role == "detector":
-                self._add(
-                    f"intents-{process.name}",
-                    RegionKind.INTENTS,
-                    capacity.intents_records,
-                    INTENT.itemsize,
-                )
+                key = f"intents-{process.name}"
+                self._add(key, RegionKind.INTENTS, capacity.intents_records)
             self._add_process(process.name, process.role)
 
     def meters(self, process: str) -> MetersView:
@@ -107,26 +95,24 @@ class Instance:
         self._segments.clear()
 
     def _add_process(self, name: str, role: str) -> None:
-        self._add(f"meters-{name}", RegionKind.METERS, 1, METERS_BYTES)
+        self._add(f"meters-{name}", RegionKind.METERS, 1)
         self.roster.add_process(name, role)
 
-    def _add(self, key: str, kind: RegionKind, capacity: int, record_size: int) -> Segment:
-        segment = self._create(key, kind, capacity, record_size)
+    def _add(self, key: str, kind: RegionKind, capacity: int, *, owned: bool = False) -> Segment:
+        segment = self._create(key, kind, capacity, owned=owned)
         self.roster.add_region(key, segment.name)
         return segment
 
-    def _create(self, key: str, kind: RegionKind, capacity: int, record_size: int) -> Segment:
+    def _create(self, key: str, kind: RegionKind, capacity: int, *, owned: bool) -> Segment:
         segment = Segment.create(
             segment_name(self.settings.instance, self.run_id, key),
             kind,
             capacity=capacity,
-            record_size=record_size,
             run_id=self.run_id,
             mode=self._mode,
+            lease=owned,
         )
         self._segments[key] = segment
+        if owned:
+            segment.take_over()
         return segment
-
-    def _own(self, key: str) -> None:
-        self._segments[key].take_lease()
-        self._segments[key].take_over()

@@ -14,7 +14,7 @@ from overround.clock import NS_PER_S
 from overround.config.schema import Supervise
 from overround.errors import HostError
 from overround.host.allocator import MALLOC_CONF, find_jemalloc
-from overround.host.process import start_ticks
+from overround.shm.process import start_ticks
 
 FATAL_STATUSES = frozenset({2, 3})
 """Wrong configuration, refused by safety: starting again cannot help."""

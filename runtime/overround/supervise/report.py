@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from overround.host.process import cpu_usage
 from overround.observe.metrics import Histogram, Value
 from overround.shm.meters import MetersView
+from overround.shm.process import cpu_usage
 from overround.shm.roster import ProcessRow
 
 UNTRUSTED = tuple(
@@ -79,8 +79,8 @@ def stage_latencies(views: Iterable[MetersView]) -> dict[str, dict[str, int]]:
             seen = view.histogram(stage)
             if seen.count:
                 stages[stage.name.lower()] = {
-                    "p50": seen.percentile(0.50),
-                    "p99": seen.percentile(0.99),
+                    "p50": seen.percentile(50),
+                    "p99": seen.percentile(99),
                     "max": seen.max,
                     "count": seen.count,
                 }

@@ -16,14 +16,14 @@ from typing import Any
 import aiohttp
 import structlog
 
-from overround.clock import NS_PER_MS, monotonic_ns
+from overround.clock import NS_PER_MS, epoch_s, monotonic_ns
 from overround.config.schema import Mode, Settings
 from overround.errors import HostError, OverroundError, SafetyError
-from overround.host.process import cpu_usage, start_ticks
-from overround.layout.kill import KillReason
 from overround.observe.metrics import Value
+from overround.shm.kill import KillReason
 from overround.shm.member import READY
 from overround.shm.names import remove_stale
+from overround.shm.process import cpu_usage, start_ticks
 from overround.shm.roster import ProcessRow, ProcessState
 from overround.supervise.child import SETTINGS_FILE
 from overround.supervise.discovery import CatalogWriter, Discovery, keep_discovering
@@ -64,7 +64,7 @@ class Supervisor:
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
         self._usage_at_end: dict[int, tuple[int, float]] = {}
-        removed = remove_stale()
+        removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
         self.instance = Instance(settings)
