@@ -61,7 +61,7 @@ class CatalogWriter:
         return added
 
     def _record(self, spec: MarketSpec, index: int) -> np.void:
-        record = np.zeros(1, CATALOG)[0]
+        record: np.void = np.zeros(1, CATALOG)[0]
         record["market"] = index
         record["venue"] = 1
         record["status"] = _status(spec)
