@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterable
 
 import pytest
 
@@ -31,17 +32,16 @@ SETTINGS = Ingress(assets_per_socket=4)
 class Texts:
     """Frames as a word and their tokens, so that a claim can name them."""
 
-    def opening(self, tokens: list[str]) -> str:
-        return "open " + ",".join(tokens)
+    PING = "ping"
 
-    def subscribe(self, tokens: list[str]) -> str:
-        return "add " + ",".join(tokens)
+    def market_hello(self, token_ids: Iterable[str]) -> str:
+        return "open " + ",".join(token_ids)
 
-    def unsubscribe(self, tokens: list[str]) -> str:
-        return "drop " + ",".join(tokens)
+    def market_subscribe(self, token_ids: Iterable[str]) -> str:
+        return "add " + ",".join(token_ids)
 
-    def ping(self) -> str:
-        return "ping"
+    def market_unsubscribe(self, token_ids: Iterable[str]) -> str:
+        return "drop " + ",".join(token_ids)
 
 
 class States:

@@ -51,19 +51,20 @@ _BACKOFF_DOUBLINGS_MAX = 24
 
 
 class WireTexts(Protocol):
-    """Texts of the venue's market channel."""
+    """Texts of the venue's market channel; a venue's wire module is one."""
 
-    def opening(self, tokens: list[str]) -> str:
-        """Return the first frame of a connection, which subscribes ``tokens``."""
+    @property
+    def PING(self) -> str:
+        """Text that the venue answers with its PONG."""
 
-    def subscribe(self, tokens: list[str]) -> str:
-        """Return the frame that adds ``tokens`` to a connection."""
+    def market_hello(self, token_ids: Iterable[str], /) -> str:
+        """Return the first frame of a connection, which subscribes the tokens."""
 
-    def unsubscribe(self, tokens: list[str]) -> str:
-        """Return the frame that takes ``tokens`` from a connection."""
+    def market_subscribe(self, token_ids: Iterable[str], /) -> str:
+        """Return the frame that adds tokens to a connection."""
 
-    def ping(self) -> str:
-        """Return the text that the venue answers with its PONG."""
+    def market_unsubscribe(self, token_ids: Iterable[str], /) -> str:
+        """Return the frame that takes tokens from a connection."""
 
 
 class BookStates(Protocol):
@@ -235,7 +236,7 @@ class MarketFeed:
             if socket.state is _State.OPEN:
                 late.setdefault(id(socket), (socket, []))[1].append(market)
         return [
-            Send(socket.connection, self._wire.subscribe(_tokens(markets)))
+            Send(socket.connection, self._wire.market_subscribe(_tokens(markets)))
             for socket, markets in late.values()
         ]
 
@@ -252,7 +253,7 @@ class MarketFeed:
         if socket.markets:
             if socket.state is not _State.OPEN:
                 return []
-            return [Send(socket.connection, self._wire.unsubscribe(list(market.tokens)))]
+            return [Send(socket.connection, self._wire.market_unsubscribe(market.tokens))]
         actions: list[Action] = []
         if socket.state in (_State.OPEN, _State.CONNECTING):
             actions.append(Close(socket.connection, CloseReason.UNUSED))
@@ -286,7 +287,7 @@ class MarketFeed:
         for market in socket.markets.values():
             market.asked_ns = now_ns
             market.tries = market.remedy_ns = 0
-        return [Send(connection, self._wire.opening(_tokens(socket.markets.values())))]
+        return [Send(connection, self._wire.market_hello(_tokens(socket.markets.values())))]
 
     def on_connect_failed(self, connection: int, now_ns: int) -> list[Action]:
         """The venue refused or did not answer: try again later."""
@@ -352,7 +353,7 @@ class MarketFeed:
             return self._give_up(socket, CloseReason.SILENT, now_ns)
         if now_ns - socket.pinged_ns >= self._ping_ns:
             socket.pinged_ns = now_ns
-            return [Send(socket.connection, self._wire.ping())]
+            return [Send(socket.connection, self._wire.PING)]
         return []
 
     def _give_up(self, socket: _Socket, reason: CloseReason, now_ns: int) -> list[Action]:
@@ -438,8 +439,8 @@ class MarketFeed:
         for connection, group in by_socket.items():
             tokens = _tokens(group)
             # Subscribing an id twice is refused as a duplicate, so it is taken off first.
-            actions.append(Send(connection, self._wire.unsubscribe(tokens)))
-            actions.append(Send(connection, self._wire.subscribe(tokens)))
+            actions.append(Send(connection, self._wire.market_unsubscribe(tokens)))
+            actions.append(Send(connection, self._wire.market_subscribe(tokens)))
         actions.append(Resubscribed(tuple(market.index for market in markets)))
         if stubborn:
             actions.append(_fetch(stubborn, FetchPurpose.RESYNC))
