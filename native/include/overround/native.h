@@ -2,9 +2,13 @@
 #ifndef OVERROUND_NATIVE_H
 #define OVERROUND_NATIVE_H
 
+#include "overround/book_hash.h"
 #include "overround/broadcast.h"
 #include "overround/clock.h"
 #include "overround/crc32c.h"
+#include "overround/decode_polymarket.h"
+#include "overround/feed.h"
+#include "overround/ladder.h"
 #include "overround/layout.h"
 #include "overround/meters.h"
 #include "overround/segment.h"
