@@ -1,0 +1,89 @@
+"""``overround sim``: run the exchange in the box until stopped."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from overround.errors import ConfigError
+from overround.sim.edges import EdgeSettings
+from overround.sim.exchange import Settlement
+from overround.sim.flow import FlowSettings
+from overround.sim.server import Server, ServerSettings, ready_line
+from overround.units import MICRO_PER_UNIT
+
+__all__ = ["run_sim", "sim"]
+
+
+def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
+    """Serve until a signal or for ``seconds``; prints one line when ready."""
+
+    def on_ready(ready: dict[str, Any]) -> None:
+        line = ready_line(ready)
+        if not as_json:
+            line = (
+                f"exchange ready at {ready['rest_url']} "
+                f"({len(ready['accounts'])} funded test accounts; --json shows them): {line}"
+            )
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    async def main() -> None:
+        await Server(settings).serve(seconds, on_ready)
+
+    uvloop.run(main())
+
+
+def sim(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
+    feed: Annotated[
+        str, typer.Option(help="synthetic, or a recording of market-channel frames to replay.")
+    ] = "synthetic",
+    seed: Annotated[int, typer.Option(help="Seed of the flow, the accounts and the keys.")] = 1,
+    rate: Annotated[float, typer.Option(help="Mean frames per second; 0 keeps books still.")] = 200,
+    edge_every: Annotated[
+        float, typer.Option(help="Mean seconds between edges in the set; 0 opens none.")
+    ] = 2.0,
+    edge_hold_ms: Annotated[int, typer.Option(help="How long an untaken edge stands.")] = 1_500,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Write the exchange's order and trade log here (JSON lines)."),
+    ] = None,
+    accounts: Annotated[int, typer.Option(help="How many funded test accounts.")] = 4,
+    cash: Annotated[int, typer.Option(help="Dollars of play money in each.")] = 100_000,
+    mined_ms: Annotated[int, typer.Option(help="From a match to MINED.")] = 50,
+    confirmed_ms: Annotated[int, typer.Option(help="From a match to CONFIRMED.")] = 150,
+    seconds: Annotated[float, typer.Option(help="Stop by itself after this long; 0: never.")] = 0.0,
+    strict_amounts: Annotated[
+        bool, typer.Option(help="Refuse market buys finer than the venue's decimals.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the ready line as JSON alone.")
+    ] = False,
+) -> None:
+    """Run a local exchange: REST, WebSockets, real order matching, play money.
+
+    Prints one line when it is ready and serves until Ctrl-C or SIGTERM.
+    """
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port {port} is not between 0 and 65535")
+    if rate < 0 or edge_every < 0 or seconds < 0:
+        raise ConfigError("--rate, --edge-every and --seconds must not be negative")
+    if accounts < 0 or cash < 0 or not 0 <= mined_ms <= confirmed_ms:
+        raise ConfigError("--accounts and --cash from 0; --mined-ms from 0 to --confirmed-ms")
+    settings = ServerSettings(
+        port=port,
+        feed=None if feed == "synthetic" else Path(feed),
+        seed=seed,
+        log=log,
+        accounts=accounts,
+        cash_micro=cash * MICRO_PER_UNIT,
+        flow=FlowSettings(rate=rate, edges=EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms)),
+        settlement=Settlement(mined_ms=mined_ms, confirmed_ms=confirmed_ms),
+        strict_amounts=strict_amounts,
+    )
+    run_sim(settings, seconds=seconds, as_json=as_json)

@@ -1,0 +1,260 @@
+"""The market channel: who subscribed to what, and the frames of each burst.
+
+No I/O: a socket is anything with ``send(text)``. Formats, order of frames and time stamps follow
+the recordings (a burst's frames share one stamp, and each already carries the final hash and
+best prices of the burst).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+from typing import Any, Protocol
+
+from overround.match.types import BookSide
+from overround.sim.catalog import SimCatalog, SimMarket
+from overround.sim.wirebook import WireBook
+from overround.units import format_price, format_size, parse_price
+
+__all__ = ["LevelChange", "MarketChannel", "MarketSocket", "Print"]
+
+LevelChange = tuple[BookSide, int, int]
+"""One changed level in YES terms: side, price_ticks, whole size_lots."""
+
+Print = tuple[int, str, int, int, str]
+"""A trade to be printed: outcome, side text, price_ticks, size_lots, transaction hash."""
+
+PRINT_DELAY_MS = (37.0, 4.0, 33.0, 48.0)
+"""Mean, deviation and bounds of the time from a match to its print (recordings, n = 10)."""
+
+Later = Callable[[float, Callable[[], None]], object]
+"""``later(seconds, action)``: run an action after a delay (an event loop's ``call_later``)."""
+
+
+class Sink(Protocol):
+    """Where a socket's texts go; must neither block nor raise."""
+
+    def send(self, text: str) -> None:
+        """Queue one text frame."""
+
+
+class MarketSocket:
+    """One subscriber: its assets in order of subscription, and whether it wants extras."""
+
+    __slots__ = ("assets", "custom", "sink")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.assets: dict[str, None] = {}
+        self.custom = False
+
+
+class MarketChannel:
+    """Publishes books and bursts to subscribers, and counts what it sent."""
+
+    def __init__(
+        self,
+        catalog: SimCatalog,
+        books: list[WireBook],
+        random: Random,
+        later: Later,
+        *,
+        swapped_share: float = 0.02,
+    ) -> None:
+        self.sockets: set[MarketSocket] = set()
+        self.frames_sent = 0
+        self.frames_dropped = 0
+        self.silent: set[int] = set()
+        self.drop_next: dict[int, int] = {}
+        self._catalog = catalog
+        self._books = books
+        self._random = random
+        self._later = later
+        self._swapped_share = swapped_share
+        self._by_asset: dict[str, dict[MarketSocket, None]] = {}
+
+    # -- subscribers ---------------------------------------------------------------------
+
+    def connect(self, sink: Sink) -> MarketSocket:
+        """Return a new socket without subscriptions."""
+        socket = MarketSocket(sink)
+        self.sockets.add(socket)
+        return socket
+
+    def disconnect(self, socket: MarketSocket) -> None:
+        """Forget a socket and its subscriptions."""
+        self.sockets.discard(socket)
+        for asset in socket.assets:
+            self._by_asset.get(asset, {}).pop(socket, None)
+        socket.assets.clear()
+
+    def on_text(self, socket: MarketSocket, text: str) -> None:
+        """Take one text frame from a client; what cannot be read is answered and ignored."""
+        if text == "PING":
+            socket.sink.send("PONG")
+            return
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            socket.sink.send("INVALID OPERATION")
+            return
+        if message.get("custom_feature_enabled") is not None:
+            socket.custom = message["custom_feature_enabled"] is True
+        assets = message.get("assets_ids", message.get("asset_ids", []))
+        if not isinstance(assets, list):
+            assets = []
+        if message.get("operation") == "unsubscribe":
+            for asset in assets:
+                if str(asset) in socket.assets:
+                    del socket.assets[str(asset)]
+                    self._by_asset[str(asset)].pop(socket, None)
+            return
+        self._subscribe(socket, map(str, assets), message.get("initial_dump") is not False)
+
+    def _subscribe(self, socket: MarketSocket, assets: Iterable[str], dump: bool) -> None:
+        fresh = []
+        for asset in assets:
+            if asset in socket.assets or asset not in self._catalog.by_token:
+                continue  # the venue ignores duplicates and unknown ids without a word
+            socket.assets[asset] = None
+            self._by_asset.setdefault(asset, {})[socket] = None
+            fresh.append(asset)
+        if dump and fresh:
+            texts = []
+            for asset in fresh:
+                market, outcome = self._catalog.by_token[asset]
+                if market.index not in self.silent:
+                    texts.append(self._books[market.index].opening_text(outcome))
+            if texts:
+                self._send((socket,), "[" + ",".join(texts) + "]\n")
+
+    # -- frames --------------------------------------------------------------------------
+
+    def _send(self, sockets: Iterable[MarketSocket], text: str) -> None:
+        for socket in sockets:
+            socket.sink.send(text)
+            self.frames_sent += 1
+
+    def send_raw(self, text: str) -> None:
+        """Send any text to every subscriber (a fault switch)."""
+        self._send(tuple(self.sockets), text)
+
+    def _dropped(self, market: int) -> bool:
+        if market in self.silent:
+            self.frames_dropped += 1
+            return True
+        left = self.drop_next.get(market, 0)
+        if left:
+            self.drop_next[market] = left - 1
+            self.frames_dropped += 1
+            return True
+        return False
+
+    def burst(
+        self, market: SimMarket, changes: list[LevelChange], prints: list[Print], epoch_ms: int
+    ) -> None:
+        """Apply a burst to the wire book and publish it.
+
+        ``changes`` hold one entry a level. ``prints`` are the burst's trades in order: the books
+        follow the changes at once, the prints 33 to 48 ms later.
+        """
+        book = self._books[market.index]
+        before = book.best_ticks()
+        stamp = book.touch(epoch_ms)
+        for side, price_ticks, size_lots in changes:
+            book.apply(side, price_ticks, size_lots)
+        yes = self._by_asset.get(market.token_yes, {})
+        no = self._by_asset.get(market.token_no, {})
+        if yes or no:
+            if book.best_ticks() != before:
+                self._best(market, book, yes, no)
+            both = yes if not no else {**yes, **no}
+            for side, price_ticks, size_lots in changes:
+                if not self._dropped(market.index):
+                    self._price_change(book, side, price_ticks, size_lots, both, yes, no)
+            if prints and market.index not in self.silent:
+                self._send(tuple(yes), book.refresh_text(0))
+                self._send(tuple(no), book.refresh_text(1))
+        for printed in prints:
+            mean, deviation, least, most = PRINT_DELAY_MS
+            delay = min(max(self._random.gauss(mean, deviation), least), most)
+            print_ms = stamp + round(delay)
+            self._later(delay / 1000, partial(self._print, market, printed, print_ms))
+
+    def _price_change(
+        self,
+        book: WireBook,
+        side: BookSide,
+        price_ticks: int,
+        size_lots: int,
+        both: dict[MarketSocket, None],
+        yes: dict[MarketSocket, None],
+        no: dict[MarketSocket, None],
+    ) -> None:
+        entries = [book.change_entry(o, side, price_ticks, size_lots) for o in (0, 1)]
+        if self._random.random() < 0.5:
+            entries.reverse()
+        head = f'{{"market":"{book.market.condition_id}", "price_changes":['
+        tail = f'], "timestamp":"{book.epoch_ms}", "event_type":"price_change"}}'
+        self._send(tuple(both), f"{head}{entries[0]}, {entries[1]}{tail}")
+        if self._random.random() < self._swapped_share:
+            twice = tuple(socket for socket in yes if socket in no)
+            self._send(twice, f"{head}{entries[1]}, {entries[0]}{tail}")
+
+    def _best(
+        self,
+        market: SimMarket,
+        book: WireBook,
+        yes: dict[MarketSocket, None],
+        no: dict[MarketSocket, None],
+    ) -> None:
+        if market.index in self.silent:
+            return
+        for outcome, sockets in ((0, yes), (1, no)):
+            wanted = [socket for socket in sockets if socket.custom]
+            if wanted:
+                bid, ask = book.best(outcome)
+                spread = format_price(parse_price(ask) - parse_price(bid))
+                self._send(
+                    wanted,
+                    f'{{"market":"{market.condition_id}", "asset_id":"{market.token(outcome)}", '
+                    f'"best_bid":"{bid}", "best_ask":"{ask}", "spread":"{spread}", '
+                    f'"timestamp":"{book.epoch_ms}", "event_type":"best_bid_ask"}}',
+                )
+
+    def _print(self, market: SimMarket, printed: Print, epoch_ms: int) -> None:
+        outcome, side, price_ticks, size_lots, transaction = printed
+        if market.index in self.silent:
+            return
+        token = market.token(outcome)
+        self._send(
+            tuple(self._by_asset.get(token, ())),
+            f'{{"market":"{market.condition_id}", "asset_id":"{token}", '
+            f'"price":"{format_price(price_ticks)}", "size":"{format_size(size_lots)}", '
+            f'"fee_rate_bps":"0", "side":"{side}", "timestamp":"{epoch_ms}", '
+            f'"event_type":"last_trade_price", "transaction_hash":"{transaction}"}}',
+        )
+
+    def tick_change(self, market: SimMarket, old_ticks: int, new_ticks: int, epoch_ms: int) -> None:
+        """Publish a new tick size for both tokens."""
+        book = self._books[market.index]
+        stamp = book.touch(epoch_ms)
+        book.tick_ticks = new_ticks
+        for outcome in (0, 1):
+            token = market.token(outcome)
+            self._send(
+                tuple(self._by_asset.get(token, ())),
+                f'{{"market":"{market.condition_id}", "asset_id":"{token}", '
+                f'"old_tick_size":"{format_price(old_ticks)}", '
+                f'"new_tick_size":"{format_price(new_ticks)}", '
+                f'"timestamp":"{stamp}", "event_type":"tick_size_change"}}',
+            )
+
+    def announce(self, event: dict[str, Any]) -> None:
+        """Send a global event (new_market, market_resolved) to those who asked for extras."""
+        wanted = [socket for socket in self.sockets if socket.custom]
+        self._send(wanted, json.dumps(event, separators=(", ", ":")))

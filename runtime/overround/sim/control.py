@@ -1,0 +1,260 @@
+"""The control endpoints under ``/sim/``: what a test may ask of the exchange and do to it.
+
+They stand outside the imitated venue: no login, their own JSON, never hit by HTTP faults.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from overround.sim.catalog import SimMarket
+from overround.sim.exchange import Exchange
+from overround.sim.faults import HttpFault
+from overround.sim.flow import Flow
+from overround.sim.rest import error, json_response
+from overround.sim.sockets import Sockets
+from overround.units import format_price, parse_cash, parse_price, parse_size
+
+__all__ = ["ControlApi"]
+
+RAW_FRAME_BYTES_MAX = 8 << 20
+"""Largest frame ``/sim/frame`` makes by repetition."""
+
+Command = Callable[[dict[str, Any]], Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ControlApi:
+    """Handlers of ``/sim/*``. Every POST takes a JSON object and answers with one."""
+
+    def __init__(self, exchange: Exchange, flow: Flow, sockets: Sockets) -> None:
+        self._exchange = exchange
+        self._flow = flow
+        self._sockets = sockets
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes to add to an application."""
+        commands: dict[str, Command] = {
+            "faults": self._http_fault,
+            "silent": self._silent,
+            "drop": self._drop,
+            "fail-trades": self._fail_trades,
+            "refuse-sockets": self._refuse_sockets,
+            "close": self._close,
+            "frame": self._frame,
+            "tick": self._tick,
+            "flow": self._pause,
+            "edge": self._edge,
+            "markets": self._add_market,
+            "resolve": self._resolve,
+            "fund": self._fund,
+        }
+        routes = [web.post(f"/sim/{name}", self._command(do)) for name, do in commands.items()]
+        return [*routes, web.get("/sim/state", self._state), web.get("/sim/check", self._check)]
+
+    @staticmethod
+    def _command(do: Command) -> Handler:
+        async def handle(request: web.Request) -> web.Response:
+            try:
+                body = json.loads(await request.read() or b"{}")
+                if not isinstance(body, dict):
+                    raise ValueError("the body is no JSON object")
+                return json_response(do(body))
+            except KeyError as missing:
+                return error(400, f"missing or unknown: {missing}")
+            except (TypeError, ValueError) as wrong:
+                return error(400, str(wrong))
+
+        return handle
+
+    def _market(self, body: dict[str, Any]) -> SimMarket:
+        return self._exchange.catalog.by_condition[body["market"]]
+
+    # -- faults --------------------------------------------------------------------------
+
+    def _http_fault(self, body: dict[str, Any]) -> Any:
+        """``{path, count, method, before_ms, delay_ms, lose, status, text}`` or ``{clear}``."""
+        faults = self._exchange.faults
+        if body.get("clear"):
+            faults.http.clear()
+        else:
+            faults.http.append(HttpFault(**body))
+        return {"http": len(faults.http)}
+
+    def _silent(self, body: dict[str, Any]) -> Any:
+        """``{market, on}``: a market's frames are not sent, though its book goes on."""
+        if body.get("channel") == "user":
+            self._exchange.users.silent = bool(body.get("on", True))
+            return {"user": self._exchange.users.silent}
+        silent = self._exchange.channel.silent
+        index = self._market(body).index
+        if body.get("on", True):
+            silent.add(index)
+        else:
+            silent.discard(index)
+        return {"silent": sorted(silent)}
+
+    def _drop(self, body: dict[str, Any]) -> Any:
+        """``{market, count}``: the next price_change frames of a market are lost."""
+        self._exchange.channel.drop_next[self._market(body).index] = int(body.get("count", 1))
+        return {"ok": True}
+
+    def _fail_trades(self, body: dict[str, Any]) -> Any:
+        """``{count}``: so many trades end as FAILED."""
+        self._exchange.faults.fail_trades = int(body.get("count", 1))
+        return {"fail_trades": self._exchange.faults.fail_trades}
+
+    def _refuse_sockets(self, body: dict[str, Any]) -> Any:
+        """``{on}``: WebSocket upgrades answer 503."""
+        self._exchange.faults.refuse_sockets = bool(body.get("on", True))
+        return {"refuse_sockets": self._exchange.faults.refuse_sockets}
+
+    def _close(self, body: dict[str, Any]) -> Any:
+        """``{channel}``: cut every connection of "market" or "user"."""
+        return {"closed": self._sockets.abort(body.get("channel", "market"))}
+
+    def _frame(self, body: dict[str, Any]) -> Any:
+        """``{text, repeat, binary, channel}``: send any frame to every connection."""
+        text = str(body["text"]) * int(body.get("repeat", 1))
+        if len(text) > RAW_FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(text)} bytes is above {RAW_FRAME_BYTES_MAX}")
+        item = text.encode() if body.get("binary") else text
+        return {"sent": self._sockets.send_raw(body.get("channel", "market"), item)}
+
+    # -- markets and flow ----------------------------------------------------------------
+
+    def _tick(self, body: dict[str, Any]) -> Any:
+        """``{market, tick}``: change a tick size."""
+        self._exchange.set_tick(self._market(body).index, parse_price(str(body["tick"])))
+        return {"ok": True}
+
+    def _pause(self, body: dict[str, Any]) -> Any:
+        """``{paused}``: stop or go on moving the books."""
+        self._flow.paused = bool(body.get("paused", True))
+        return {"paused": self._flow.paused}
+
+    def _edge(self, body: dict[str, Any]) -> Any:
+        """``{kind, gain_ticks, size, hold_ms}``: open an edge now, also while paused."""
+        opened = self._flow.open_edge(
+            body.get("kind", "buy_all"),
+            gain_ticks=int(body.get("gain_ticks", 0)),
+            size_lots=parse_size(str(body.get("size", "0"))),
+            hold_ms=int(body.get("hold_ms", 0)),
+        )
+        return {"opened": opened}
+
+    def _add_market(self, body: dict[str, Any]) -> Any:
+        """``{question, slug, tick, bids, asks, frames_per_s}``: list a market while running."""
+        catalog = self._exchange.catalog
+        number = len(catalog.markets)
+
+        def levels(key: str, default: list[list[str]]) -> list[tuple[int, int]]:
+            return [(parse_price(p), parse_size(s)) for p, s in body.get(key, default)]
+
+        market = catalog.add_market(
+            question=str(body.get("question", f"Will event {number} happen?")),
+            slug=str(body.get("slug", f"will-event-{number}-happen")),
+            bids=levels("bids", [["0.48", "120"], ["0.47", "300"], ["0.46", "500"]]),
+            asks=levels("asks", [["0.52", "110"], ["0.53", "250"], ["0.54", "480"]]),
+            tick_ticks=parse_price(str(body.get("tick", "0.01"))),
+        )
+        self._flow.add_market(market, float(body.get("frames_per_s", 5.0)))
+        self._exchange.channel.announce(self._new_market(market))
+        return {"market": market.condition_id, "tokens": [market.token_yes, market.token_no]}
+
+    def _new_market(self, market: SimMarket) -> dict[str, Any]:
+        tokens = [market.token_yes, market.token_no]
+        event = market.event
+        return {
+            "event_type": "new_market",
+            "id": str(500_000 + market.index),
+            "question": market.question,
+            "market": market.condition_id,
+            "slug": market.slug,
+            "description": market.question,
+            "assets_ids": tokens,
+            "outcomes": list(market.outcomes),
+            "event_message": {
+                "id": event.id,
+                "ticker": event.slug,
+                "slug": event.slug,
+                "title": event.title,
+                "description": event.title,
+            },
+            "timestamp": str(self._exchange.now_ms),
+            "tags": [],
+            "condition_id": market.condition_id,
+            "active": True,
+            "clob_token_ids": tokens,
+            "sports_market_type": "",
+            "line": "",
+            "game_start_time": "",
+            "order_price_min_tick_size": format_price(market.rules.tick_ticks),
+            "group_item_title": "",
+        }
+
+    def _resolve(self, body: dict[str, Any]) -> Any:
+        """``{market, outcome}``: cancel all orders, refuse new ones, announce the winner."""
+        market = self._market(body)
+        winner = int(body.get("outcome", 0))
+        self._exchange.close_market(market)
+        self._exchange.channel.announce(
+            {
+                "event_type": "market_resolved",
+                "id": str(500_000 + market.index),
+                "market": market.condition_id,
+                "assets_ids": [market.token_yes, market.token_no],
+                "winning_asset_id": market.token(winner),
+                "winning_outcome": market.outcomes[winner],
+                "timestamp": str(self._exchange.now_ms),
+                "tags": [],
+            }
+        )
+        return {"resolved": market.condition_id}
+
+    def _fund(self, body: dict[str, Any]) -> Any:
+        """``{address, cash}``: give a wallet play money."""
+        member = self._exchange.members.join(str(body["address"]))
+        self._exchange.fund(member, parse_cash(str(body["cash"])))
+        return {"account": member.account}
+
+    # -- looking in ----------------------------------------------------------------------
+
+    async def _state(self, _: web.Request) -> web.Response:
+        exchange, flow = self._exchange, self._flow
+        channel = exchange.channel
+        edges = [
+            {
+                "opened": edge.opened,
+                "taken": edge.taken,
+                "expired": edge.expired,
+                "taken_lots": edge.taken_lots,
+                "active": edge.active,
+            }
+            for edge in flow.edges
+        ]
+        return json_response(
+            {
+                "markets": len(exchange.catalog.markets),
+                "sockets": self._sockets.counts(),
+                "frames_sent": channel.frames_sent,
+                "frames_dropped": channel.frames_dropped,
+                "flow_events": flow.events,
+                "flow_skipped": flow.skipped,
+                "trades": exchange.trade_count,
+                "member_orders": len(exchange.orders),
+                "member_trades": len(exchange.trades),
+                "unsettled": exchange.unsettled(),
+                "log": exchange.log.counts,
+                "edges": edges,
+            }
+        )
+
+    async def _check(self, _: web.Request) -> web.Response:
+        """Check the engine's invariants (money, books, reservations) to the micro-unit."""
+        self._exchange.engine.check()
+        return json_response({"ok": True})

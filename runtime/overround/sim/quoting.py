@@ -1,0 +1,234 @@
+"""What the flow does at each event of one market: add, cancel, quote inside, trade, follow.
+
+Shape after the recordings: half the events add; about a fifth happen at the touch; distance from
+the best price is geometric with a fat tail; sizes are lognormal, mostly whole numbers, scaled by
+a hump at the levels four to seven. The book stays two-sided and never crosses its set: a quote
+that improves a price asks the guard first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from overround.match.types import BookSide
+from overround.sim.exchange import Exchange
+from overround.sim.makers import ORDERS_PER_LEVEL_MAX, MakerBook
+from overround.units import LOTS_PER_SHARE, PRICE_TICKS_MAX
+
+__all__ = ["MarketFlow", "draw_size_lots"]
+
+SIZE_LOG_MEAN, SIZE_LOG_DEVIATION = 5.47, 1.54
+TRADE_LOG_MEAN, TRADE_LOG_DEVIATION = 3.0, 1.0
+HUMP = (0.3, 0.6, 1.2, 1.9, 2.3, 2.3, 1.9, 1.2, 0.8, 0.6, 0.4, 0.3)
+"""Median size of the nth level relative to the whole book's median (L2 recordings)."""
+
+TRADE_SHARE = 0.03
+TOUCH_SHARE = 0.22
+TAIL_SHARE = 0.1
+TAIL_TICKS = 60
+DEPTH_TICKS = 3.0
+FOLLOW_SHARE = 0.3
+IMPROVE_SHARE = 0.4
+BURST_SHARE = 0.05
+BURST_MORE_SHARE = 0.65
+BURST_EVENTS_MAX = 20
+LEVELS_MIN = 3
+"""The flow never lets a side it quotes fall below this many levels."""
+
+LEVELS_TARGET = 40
+LEVELS_MAX = 80
+ANCHOR_TICKS_MIN, ANCHOR_TICKS_MAX = 500, 9_500
+"""A recorded mid path is followed inside this range only: beyond it the tick would change."""
+
+Guard = Callable[[int, BookSide, int], bool]
+"""``guard(market, side, price_ticks)``: may the best price of a side become this?"""
+
+
+def draw_size_lots(random: Random, log_mean: float, log_deviation: float, scale: float) -> int:
+    """Return a size: lognormal shares, 56 % whole, another 24 % multiples of five."""
+    shares = random.lognormvariate(log_mean, log_deviation) * scale
+    kind = random.random()
+    if kind < 0.24:
+        return max(round(shares / 5), 1) * 5 * LOTS_PER_SHARE
+    if kind < 0.80:
+        return max(round(shares), 1) * LOTS_PER_SHARE
+    return max(round(shares * 100), 1) * (LOTS_PER_SHARE // 100)
+
+
+class MarketFlow:
+    """One market's traders. ``frozen`` stops quotes and trades that move its best prices."""
+
+    def __init__(self, exchange: Exchange, makers: MakerBook, guard: Guard) -> None:
+        self.makers = makers
+        self.market = makers.market
+        self.frozen = False
+        self._exchange = exchange
+        self._guard = guard
+        self._random = makers.random
+        bid, ask = exchange.books[self.market.index].best_ticks()
+        self._anchor = (bid + ask) // 2
+        self._floor = {side: self._thin_limit(side) for side in BookSide}
+
+    def _thin_limit(self, side: BookSide) -> int:
+        return min(LEVELS_MIN, max(len(self.makers.levels[side]), 1))
+
+    def act(self, time_s: float) -> None:
+        """Do what one event stands for; sometimes a burst of changes under one stamp."""
+        with self._exchange.burst():
+            self._one(time_s)
+            if self._random.random() < BURST_SHARE:
+                for _ in range(BURST_EVENTS_MAX - 1):
+                    self._level_event()
+                    if self._random.random() > BURST_MORE_SHARE:
+                        break
+
+    def _one(self, time_s: float) -> None:
+        self._refill()
+        if not self.frozen:
+            draw = self._random.random()
+            if draw < TRADE_SHARE and self._trade():
+                return
+            if draw < FOLLOW_SHARE and self._follow(self._anchor_at(time_s)):
+                return
+            if draw > 1 - IMPROVE_SHARE and self._close_spread():
+                return
+        self._level_event()
+
+    # -- pieces --------------------------------------------------------------------------
+
+    def _anchor_at(self, time_s: float) -> int:
+        path = self.market.mid_path_ticks
+        if not path:
+            return self._anchor
+        # There and back again, so that a long run never jumps.
+        turn = int(time_s) % (2 * len(path) - 1)
+        ticks = path[min(turn, 2 * len(path) - 2 - turn)]
+        return min(max(ticks, ANCHOR_TICKS_MIN), ANCHOR_TICKS_MAX)
+
+    def _best(self) -> tuple[int, int]:
+        top = self._exchange.engine.top(self.market.index)
+        return top.bid_ticks, top.ask_ticks
+
+    def _tick(self) -> int:
+        return self.market.rules.tick_ticks
+
+    def _size(self, depth: int) -> int:
+        scale = HUMP[depth] if depth < len(HUMP) else 0.25
+        return draw_size_lots(self._random, SIZE_LOG_MEAN, SIZE_LOG_DEVIATION, scale)
+
+    def _refill(self) -> None:
+        """Put levels back on a side that members or trades have thinned out."""
+        bid, ask = self._best()
+        tick = self._tick()
+        for side in BookSide:
+            short = self._floor[side] - len(self.makers.levels[side])
+            if short <= 0 or len(self.makers.prices(side)) >= self._floor[side]:
+                continue
+            away = -tick if side == BookSide.BID else tick
+            best = bid if side == BookSide.BID else ask
+            price = best + away
+            if not bid and side == BookSide.BID:
+                price = min(self._anchor, ask) - tick
+            elif ask == PRICE_TICKS_MAX and side == BookSide.ASK:
+                price = max(self._anchor, bid) + tick
+            for depth in range(short):
+                if 0 < price < PRICE_TICKS_MAX:
+                    self.makers.add(side, price // tick * tick, self._size(depth))
+                price += away
+
+    def _level_event(self) -> None:
+        random = self._random
+        side = BookSide.BID if random.random() < 0.5 else BookSide.ASK
+        bid, ask = self._best()
+        if not bid or ask == PRICE_TICKS_MAX:
+            return
+        if random.random() < TOUCH_SHARE:
+            depth = 0
+        elif random.random() < TAIL_SHARE:
+            depth = random.randint(1, TAIL_TICKS)
+        else:
+            depth = 1 + int(random.expovariate(1 / DEPTH_TICKS))
+        tick = self._tick()
+        price = bid - depth * tick if side == BookSide.BID else ask + depth * tick
+        price = min(max(price, tick), PRICE_TICKS_MAX - tick)
+        orders = self.makers.resting(side, price)
+        levels = len(self.makers.levels[side])
+        add_share = 0.5 + 0.25 * max(min((LEVELS_TARGET - levels) / LEVELS_TARGET, 1.0), -1.0)
+        if orders:
+            adds = len(orders) < ORDERS_PER_LEVEL_MAX and random.random() < add_share
+        else:
+            adds = levels < LEVELS_MAX
+        if adds:
+            self.makers.add(side, price, self._size(depth))
+        else:
+            self._cancel_near(side, price, levels)
+
+    def _cancel_near(self, side: BookSide, price: int, levels: int) -> None:
+        orders = self.makers.resting(side, price)
+        if not orders:
+            return
+        bid, ask = self._best()
+        if len(orders) == 1 and (
+            levels <= self._floor[side] or (self.frozen and price in (bid, ask))
+        ):
+            return
+        # The youngest goes most often: recorded levels keep a stable core.
+        order = orders[-1] if self._random.random() < 0.8 else self._random.choice(orders)
+        self._exchange.cancel(order.id)
+
+    def _trade(self) -> bool:
+        side = BookSide.BID if self._random.random() < 0.5 else BookSide.ASK
+        bid, ask = self._best()
+        if not bid or ask == PRICE_TICKS_MAX:
+            return False
+        anchor = self._anchor
+        if not self.market.mid_path_ticks and self._random.random() < 0.5:
+            # Trades push towards where the event's prices sum to one.
+            side = BookSide.BID if bid + ask > 2 * anchor else BookSide.ASK
+        prices = self.makers.prices(side)
+        if len(prices) <= self._floor[side]:
+            return False
+        size = draw_size_lots(self._random, TRADE_LOG_MEAN, TRADE_LOG_DEVIATION, 1.0)
+        limit = bid if side == BookSide.BID else ask
+        cost_ticks = ask if side == BookSide.ASK else PRICE_TICKS_MAX - bid
+        # A marketable BUY of either token must be worth a dollar.
+        least = LOTS_PER_SHARE * PRICE_TICKS_MAX // min(cost_ticks, PRICE_TICKS_MAX - cost_ticks)
+        size = max(size, self.market.rules.min_size_lots, least + LOTS_PER_SHARE)
+        return self.makers.take(side, limit, size)
+
+    def _follow(self, anchor: int) -> bool:
+        """Move the best prices a tick towards the anchor when it has left the spread."""
+        bid, ask = self._best()
+        tick = self._tick()
+        if not bid or ask == PRICE_TICKS_MAX:
+            return False
+        if anchor >= ask:
+            side, price, quote = BookSide.ASK, ask, BookSide.BID
+        elif anchor <= bid:
+            side, price, quote = BookSide.BID, bid, BookSide.ASK
+        else:
+            return False
+        if len(self.makers.prices(side)) <= self._floor[side]:
+            return False
+        self.makers.cancel_level(side, price)
+        if self._best()[1 if side == BookSide.ASK else 0] == price:
+            # A member stands in the way: trade with it, as the market would.
+            self.makers.take(side, price, self._size(3))
+            return True
+        fresh = price if abs(price - (bid if quote == BookSide.BID else ask)) == tick else 0
+        if fresh and self._guard(self.market.index, quote, fresh):
+            self.makers.add(quote, fresh, self._size(0))
+        return True
+
+    def _close_spread(self) -> bool:
+        """Quote inside a spread wider than one tick, where the set allows it."""
+        bid, ask = self._best()
+        tick = self._tick()
+        if not bid or ask == PRICE_TICKS_MAX or ask - bid <= tick:
+            return False
+        side = BookSide.BID if self._random.random() < 0.5 else BookSide.ASK
+        price = bid + tick if side == BookSide.BID else ask - tick
+        if not self._guard(self.market.index, side, price):
+            return False
+        return self.makers.add(side, price, self._size(0))

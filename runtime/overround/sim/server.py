@@ -1,0 +1,173 @@
+"""The exchange as a running process: sockets, timers, the flow, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from overround.clock import epoch_ns, monotonic_ns
+from overround.errors import HostError
+from overround.sim.catalog import SimCatalog
+from overround.sim.control import ControlApi
+from overround.sim.exchange import Exchange, Settlement
+from overround.sim.flow import Flow, FlowSettings
+from overround.sim.members import funded_signers
+from overround.sim.orderlog import OrderLog
+from overround.sim.replay import BookReplay
+from overround.sim.rest import PublicApi
+from overround.sim.sockets import Sockets
+from overround.sim.trading import TradingApi, fault_middleware
+from overround.units import MICRO_PER_UNIT
+
+__all__ = ["Server", "ServerSettings"]
+
+FLOW_TICK_S = 0.004
+"""How often the flow catches up with the clock; frames come in groups this far apart."""
+
+HOUSEKEEPING_S = 1.0
+"""How often expired orders and lapsed heartbeats are looked for."""
+
+REQUEST_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How to run an exchange. ``port`` 0 takes any free one; ``feed`` is a recording or None."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    feed: Path | None = None
+    seed: int = 1
+    log: Path | None = None
+    accounts: int = 4
+    cash_micro: int = 100_000 * MICRO_PER_UNIT
+    flow: FlowSettings = field(default_factory=FlowSettings)
+    settlement: Settlement = field(default_factory=Settlement)
+    strict_amounts: bool = True
+
+
+class Server:
+    """Builds the exchange and serves it on one local port."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.port = 0
+        self.log = OrderLog(settings.log)
+        self._loop = asyncio.get_running_loop()
+        replay = BookReplay(settings.feed) if settings.feed else None
+        catalog = replay.catalog() if replay else SimCatalog.recorded()
+        self.exchange = Exchange(
+            catalog,
+            seed=settings.seed,
+            now_ns=epoch_ns,
+            later=self._loop.call_later,
+            log=self.log,
+            settlement=settings.settlement,
+        )
+        self.signers = funded_signers(settings.seed, settings.accounts)
+        for _, signer in self.signers:
+            self.exchange.fund(self.exchange.members.join(signer.address), settings.cash_micro)
+        self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
+        self.sockets = Sockets(self.exchange)
+        self._runner: web.AppRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._started_ns = 0
+
+    async def start(self) -> None:
+        """Bind, then start the timers. HostError if the port is taken."""
+        application = web.Application(
+            middlewares=[fault_middleware(self.exchange.faults)],
+            client_max_size=REQUEST_BYTES_MAX,
+        )
+        trading = TradingApi(self.exchange, strict_amounts=self.settings.strict_amounts)
+        control = ControlApi(self.exchange, self.flow, self.sockets)
+        for part in (PublicApi(self.exchange), trading, control, self.sockets):
+            application.router.add_routes(part.routes())
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        settings = self.settings
+        site = web.TCPSite(self._runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise HostError(
+                f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}; "
+                "choose another port or 0 for any"
+            ) from None
+        self.port = self._runner.addresses[0][1]
+        self._started_ns = monotonic_ns()
+        self._tasks = [
+            self._loop.create_task(self._every(FLOW_TICK_S, self._run_flow)),
+            self._loop.create_task(self._every(HOUSEKEEPING_S, self._keep_house)),
+        ]
+
+    async def _every(self, seconds: float, action: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            action()
+
+    def _run_flow(self) -> None:
+        self.flow.run_until(monotonic_ns() - self._started_ns)
+
+    def _keep_house(self) -> None:
+        self.exchange.expire()
+        self.exchange.sweep_heartbeats(monotonic_ns())
+
+    def ready(self) -> dict[str, Any]:
+        """Return what the ready line says: where to connect and which accounts have money."""
+        base = f"{self.settings.host}:{self.port}"
+        return {
+            "rest_url": f"http://{base}",
+            "gamma_url": f"http://{base}",
+            "ws_market_url": f"ws://{base}/ws/market",
+            "ws_user_url": f"ws://{base}/ws/user",
+            "chain_id": 137,
+            "accounts": [
+                {"private_key": key, "address": signer.address} for key, signer in self.signers
+            ],
+        }
+
+    async def stop(self) -> None:
+        """Stop timers, close every connection and the log."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for channel in ("market", "user"):
+            self.sockets.abort(channel)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.log.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def serve(self, seconds: float, on_ready: Callable[[dict[str, Any]], None]) -> None:
+        """Run until SIGTERM, SIGINT, ``seconds`` (0: no limit) or a failed timer."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        await self.start()
+        for task in self._tasks:
+            task.add_done_callback(lambda _: stop.set())
+        on_ready(self.ready())
+        try:
+            async with asyncio.timeout(seconds or None):
+                await stop.wait()
+        except TimeoutError:
+            pass
+        finally:
+            await self.stop()
+
+
+def ready_line(ready: dict[str, Any]) -> str:
+    """Return the ready record as one line of JSON."""
+    return json.dumps(ready, separators=(",", ":"))

@@ -1,0 +1,99 @@
+"""The user channel: authenticated sockets and the orders and trades they are told of.
+
+No I/O: a socket is anything with ``send(text)``. Nothing is replayed after a reconnect.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import Any
+
+from overround.sim.channel import Sink
+from overround.sim.members import Members
+
+__all__ = ["UserChannel", "UserSocket"]
+
+
+class UserSocket:
+    """One connection; ``api_key`` is empty until it has named valid credentials."""
+
+    __slots__ = ("api_key", "markets", "sink")
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.api_key = ""
+        self.markets: set[str] | None = None
+        """Condition ids to tell of; None means all."""
+
+
+class UserChannel:
+    """Tells every socket of an API key what happened to its orders and trades."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        self.sockets: set[UserSocket] = set()
+        self.silent = False
+
+    def connect(self, sink: Sink) -> UserSocket:
+        """Return a new socket that hears nothing until it has authenticated."""
+        socket = UserSocket(sink)
+        self.sockets.add(socket)
+        return socket
+
+    def disconnect(self, socket: UserSocket) -> None:
+        """Forget a socket."""
+        self.sockets.discard(socket)
+
+    def on_text(self, socket: UserSocket, text: str) -> bool:
+        """Take one text frame; False means the socket is to be closed (bad credentials)."""
+        if text == "PING":
+            socket.sink.send("PONG")
+            return True
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            socket.sink.send("INVALID OPERATION")
+            return True
+        markets = message.get("markets")
+        named = {str(item) for item in markets} if isinstance(markets, list) else None
+        operation = message.get("operation")
+        if operation == "subscribe" and named is not None and socket.markets is not None:
+            socket.markets |= named
+        elif operation == "unsubscribe" and named is not None and socket.markets is not None:
+            socket.markets -= named
+        elif operation is None:
+            return self._authenticate(socket, message.get("auth"), named)
+        return True
+
+    def _authenticate(self, socket: UserSocket, auth: Any, markets: set[str] | None) -> bool:
+        if not isinstance(auth, dict):
+            return False
+        found = self._members.find(str(auth.get("apiKey", "")))
+        if found is None:
+            return False
+        credentials = found[1]
+        for given, wanted in (
+            (auth.get("secret"), credentials.secret),
+            (auth.get("passphrase"), credentials.passphrase),
+        ):
+            if not hmac.compare_digest(str(given).encode(), wanted.encode()):
+                return False
+        socket.api_key = credentials.api_key
+        socket.markets = markets
+        return True
+
+    def tell(self, api_key: str, event: dict[str, Any]) -> None:
+        """Send an event to every socket of an API key that hears its market."""
+        if self.silent:
+            return
+        text = ""
+        for socket in self.sockets:
+            if socket.api_key != api_key:
+                continue
+            if socket.markets is not None and event["market"] not in socket.markets:
+                continue
+            text = text or json.dumps(event, separators=(", ", ":"))
+            socket.sink.send(text)
