@@ -20,6 +20,12 @@ static uint32_t flags_of(const struct market *market)
     return flags;
 }
 
+static uint32_t left_out(const struct market *market, int side)
+{
+    uint32_t held = market->ladder.sides[side].count;
+    return held > BOARD_LEVELS ? held - BOARD_LEVELS : 0;
+}
+
 static uint16_t fill_side(const struct market *market, int side, uint16_t *ticks, int64_t *lots)
 {
     struct ovr_level levels[BOARD_LEVELS];
@@ -57,8 +63,7 @@ static void fill_board(struct ovr_feed *feed, const struct market *market,
     board->last_trade_epoch_ms = view->last_trade_epoch_ms;
     board->bid_levels = fill_side(market, OVR_BID, board->bid_ticks, board->bid_lots);
     board->ask_levels = fill_side(market, OVR_ASK, board->ask_ticks, board->ask_lots);
-    board->truncated = market->ladder.sides[OVR_BID].count > BOARD_LEVELS ||
-                       market->ladder.sides[OVR_ASK].count > BOARD_LEVELS;
+    board->truncated = left_out(market, OVR_BID) + left_out(market, OVR_ASK);
     if (feed->config.meters != NULL && board->publish_ns >= board->recv_ns) {
         ovr_histogram_record(feed->config.meters, OVR_HISTOGRAM_RECV_TO_PUBLISH,
                              board->publish_ns - board->recv_ns);

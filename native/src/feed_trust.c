@@ -24,7 +24,6 @@ void ovr_trust_gain(struct ovr_feed *feed, struct market *market)
         return;
     }
     view->trusted = 1;
-    view->cause = OVR_CAUSE_NONE;
     market->wants_resync = false;
     market->dirty = true;
     feed->trusted_count++;
