@@ -231,13 +231,15 @@ def test_a_take_over_drops_the_private_copy_until_books_are_trusted_again(rig: R
     assert {leg.ingress_epoch for leg in signal.legs} == {rig.regions.board_segment.epoch}
 
 
-def test_a_change_of_epoch_between_scan_and_send_is_no_signal(rig: Rig) -> None:
+def test_a_change_of_epoch_between_scan_and_load_is_no_signal(rig: Rig) -> None:
     markets = start_fair(rig)
     cheapen(rig, markets)
     rig.regions.beat(rig.now_ns)
-    rig.shard.epoch -= 2  # what the scanner would hold if the owner changed a moment ago
-    known = rig.scanner._load_legs(0, 1, rig.now_ns)
-    assert known is None
+    loader = rig.scanner._loader
+    assert loader.load(0, SignalKind.BUY_ALL, rig.now_ns) is not None
+    rig.regions.board_segment.take_over()
+    rig.regions.beat(rig.now_ns)  # a new owner, alive and whole, but not the one we know
+    assert loader.load(0, SignalKind.BUY_ALL, rig.now_ns) is None
 
 
 def test_after_a_plan_a_set_rests_for_its_cooldown_then_a_standing_edge_signals_again(

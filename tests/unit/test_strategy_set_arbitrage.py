@@ -13,7 +13,7 @@ from overround.config.schema import Detect
 from overround.decide.edge import fee_bound_micro
 from overround.decide.intents import IntentWriter
 from overround.decide.strategy import Context, Parameters, Signal, SignalKind, SignalLeg, Strategy
-from overround.detect.process import StrategyHost, load_strategies, parameters
+from overround.detect.host import StrategyHost, load_strategies, parameters
 from overround.errors import ConfigError
 from overround.layout.intent import OrderType
 from overround.layout.report import REPORT, ReportKind

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +27,7 @@ _CANCEL_SHARE = 8
 """One slot in this many stays free of plans, for cancels."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanLeg:
+class PlanLeg(NamedTuple):
     """One order of a plan; ``board_sequence`` and ``ingress_epoch`` name the book behind it."""
 
     market: int
@@ -43,8 +41,7 @@ class PlanLeg:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stamps:
+class Stamps(NamedTuple):
     """When the event behind a plan reached the ingress, and when the detector saw it."""
 
     event_recv_ns: int
@@ -123,19 +120,19 @@ class IntentWriter:
             return None
         plan = self._producer.next_sequence
         created_ns = self._clock()
-        record = self._blank(account, strategy, created_ns)
-        record["expires_ns"] = created_ns + self._ttl_ns
-        record["seen_ns"] = stamps.seen_ns
-        record["event_recv_ns"] = stamps.event_recv_ns
-        record["plan"] = plan
-        record["legs"] = len(legs)
-        record["edge_micro"] = edge_micro
-        for number, leg in enumerate(legs):
-            record["producer_sequence"] = plan + number
-            record["leg"] = number
-            for name in PlanLeg.__slots__:
-                record[name] = getattr(leg, name)
-            if not self._producer.try_push(record):
+        records = self._blank(len(legs), account, strategy, created_ns)
+        records["expires_ns"] = created_ns + self._ttl_ns
+        records["seen_ns"] = stamps.seen_ns
+        records["event_recv_ns"] = stamps.event_recv_ns
+        records["plan"] = plan
+        records["producer_sequence"] = range(plan, plan + len(legs))
+        records["leg"] = range(len(legs))
+        records["legs"] = len(legs)
+        records["edge_micro"] = edge_micro
+        for name, column in zip(PlanLeg._fields, zip(*legs, strict=True), strict=True):
+            records[name] = column
+        for at in range(len(legs)):
+            if not self._producer.try_push(records[at : at + 1]):
                 raise InvariantError("a ring with one producer lost room it had")
         self._meters.add(Value.INTENTS, len(legs))
         self._meters.record(Histogram.SEEN_TO_INTENT, max(0, created_ns - stamps.seen_ns))
@@ -143,7 +140,7 @@ class IntentWriter:
 
     def cancel(self, *, market: int, target: int, account: int, strategy: int) -> None:
         """Push the cancel of an earlier intent, now or as soon as there is room."""
-        record = self._blank(account, strategy, self._clock())
+        record = self._blank(1, account, strategy, self._clock())
         record["expires_ns"] = _NEVER_NS
         record["market"] = market
         record["target_sequence"] = target
@@ -169,8 +166,8 @@ class IntentWriter:
         ring = self._producer.segment
         return ring.capacity - (ring.cursor - ring.head)
 
-    def _blank(self, account: int, strategy: int, created_ns: int) -> NDArray[np.void]:
-        record = np.zeros((), dtype=INTENT)
+    def _blank(self, count: int, account: int, strategy: int, created_ns: int) -> NDArray[np.void]:
+        record = np.zeros(count, INTENT)
         record["created_ns"] = created_ns
         record["producer"] = self._number
         record["account"] = account

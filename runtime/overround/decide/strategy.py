@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from overround.decide.edge import FeeRule, cost_micro
 from overround.decide.intents import IntentWriter, PlanLeg, Stamps
@@ -25,8 +25,7 @@ class SignalKind(IntEnum):
     SELL_ALL = 2  # buy NO of every outcome: pays n - 1 per set
 
 
-@dataclass(frozen=True, slots=True)
-class SignalLeg:
+class SignalLeg(NamedTuple):
     """One order a signal asks for, at the price and size seen in its board slot."""
 
     market: int
@@ -124,10 +123,10 @@ class Strategy:
         """Told of a hit that passed every check; act by ``ctx.emit``."""
 
     def on_book(self, ctx: Context, market: int) -> None:
-        """Told that the best prices of a market changed."""
+        """Told that the best prices of a market changed. Not called yet: none asks for it."""
 
     def on_trade(self, ctx: Context, trade: Any) -> None:
-        """Told of a print (a record of the ``trades`` layout)."""
+        """Told of a print (``trades`` layout). Not called yet: none asks for it."""
 
     def on_order(self, ctx: Context, report: Any) -> None:
         """Told of an acknowledgement, refusal, cancel or unknown outcome (``reports`` layout)."""
@@ -145,7 +144,7 @@ class Strategy:
         """Told that the catalog grew by this market."""
 
     def on_params(self, ctx: Context) -> None:
-        """Told that ``ctx.params`` was replaced."""
+        """Told that ``ctx.params`` was replaced. Not called yet: they are fixed for a run."""
 
     def on_stop(self, ctx: Context) -> None:
         """Told once, before the process ends."""

@@ -13,24 +13,22 @@ and read again from the board.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from overround.clock import NS_PER_MS
 from overround.decide.edge import LOT_STEP, FeeRule, fee_bound_micro
-from overround.decide.intents import NO, YES, MeterSink
-from overround.decide.strategy import Signal, SignalKind, SignalLeg
-from overround.detect.columns import Columns, is_sound
+from overround.decide.intents import MeterSink
+from overround.decide.strategy import Signal, SignalKind
+from overround.detect.columns import Columns
 from overround.detect.kernels import Kernels
+from overround.detect.legs import LegLoader, Shard
 from overround.detect.relations import compile_relations
-from overround.layout.catalog import MarketStatus
 from overround.layout.change import CHANGE
 from overround.observe.metrics import Histogram, Value
-from overround.shm.broadcast import BroadcastReader
-from overround.shm.segment import Segment
 from overround.shm.slots import Slots
-from overround.units import LOTS_PER_SHARE, mirror_ticks
+from overround.units import LOTS_PER_SHARE
 
 __all__ = ["Limits", "Scanner", "Shard"]
 
@@ -56,20 +54,6 @@ class Limits:
     trust_lease_ns: int
 
 
-@dataclass(slots=True)
-class Shard:
-    """One ingress as its readers see it: the ring of changes and the board behind it."""
-
-    number: int
-    changes: BroadcastReader
-    board: Slots
-    region: Segment
-    epoch: int = 0
-    lost: int = 0
-    laps: int = 0
-    markets: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
-
-
 class Scanner:
     """Turns the changes of every shard into signals; one ``do_work`` is one turn."""
 
@@ -92,6 +76,7 @@ class Scanner:
         self._meters = meters
         self._fee = fee
         self._columns = Columns(kernels, capacity)
+        self._loader = LegLoader(self._shards, limits.trust_lease_ns)
         self._threshold = limits.edge_min_micro_per_share * _EDGE_1E14_PER_MICRO
         self._records = np.zeros(BATCH_RECORDS, CHANGE)
         self._words = self._records.view(np.int64).reshape(BATCH_RECORDS, 8)
@@ -127,6 +112,7 @@ class Scanner:
     def _compile(self) -> None:
         columns, markets = self._columns, self._markets
         columns.relate(compile_relations(markets, columns.capacity))
+        self._loader.relate(columns.relations, markets)
         for shard in self._shards.values():
             shard.markets = np.flatnonzero(markets["shard"] == shard.number).astype(np.int32)
 
@@ -219,11 +205,11 @@ class Scanner:
         set_id = self._columns.relations.set_ids[index]
         if now_ns < self._quiet_until_ns.get(set_id, 0):
             return 0
-        loaded = self._load_legs(index, kind, now_ns)
+        loaded = self._loader.load(index, SignalKind(kind), now_ns)
         if loaded is None:
             self._meters.add(Value.UNUSABLE_SKIPPED)
             return 0
-        legs, event_recv_ns = loaded
+        legs = loaded.legs
         books = (kind, *(leg.board_sequence for leg in legs))
         if self._declined.get(set_id) == books:
             return 0
@@ -236,7 +222,7 @@ class Scanner:
             payoff_units=1 if kind == SignalKind.BUY_ALL else len(legs) - 1,
             size_lots=size,
             seen_ns=now_ns,
-            event_recv_ns=event_recv_ns,
+            event_recv_ns=loaded.event_recv_ns,
             fee=self._fee,
         )
         if size < int(self._columns.relations.min_lots[index]) or not self._pays(signal):
@@ -252,51 +238,3 @@ class Scanner:
         edge = signal.edge_micro(signal.size_lots)
         wanted = self._limits.edge_min_micro_per_share * signal.size_lots
         return edge > 0 and edge * LOTS_PER_SHARE >= wanted
-
-    def _load_legs(
-        self, index: int, kind: int, now_ns: int
-    ) -> tuple[tuple[SignalLeg, ...], int] | None:
-        """Load the slots of a set; None unless every one is usable right now."""
-        legs: list[SignalLeg] = []
-        oldest_ns = now_ns
-        involved: set[int] = set()
-        for market in self._columns.relations.legs(index):
-            row = self._markets[market]
-            shard = self._shards.get(int(row["shard"]))
-            if shard is None or int(row["status"]) != MarketStatus.ACTIVE:
-                return None
-            if shard.number not in involved:
-                involved.add(shard.number)
-                if not self._is_usable(shard, now_ns):
-                    return None
-            slot = shard.board.load(market)
-            if slot is None or int(slot["market"]) != market or not is_sound(int(slot["flags"])):
-                return None
-            bid, ask = int(slot["bid_ticks"][0]), int(slot["ask_ticks"][0])
-            buying = kind == SignalKind.BUY_ALL
-            lots = int(slot["ask_lots" if buying else "bid_lots"][0])
-            if lots == 0 or (0 < ask <= bid):
-                return None
-            oldest_ns = min(oldest_ns, int(slot["recv_ns"]))
-            legs.append(
-                SignalLeg(
-                    market=market,
-                    outcome=YES if buying else NO,
-                    price_ticks=ask if buying else mirror_ticks(bid),
-                    size_lots=lots,
-                    min_size_lots=int(row["min_size_lots"]),
-                    fee_rate_ppm=int(row["fee_rate_ppm"]),
-                    fee_exponent=int(row["fee_exponent"]),
-                    board_sequence=int(slot["sequence"]),
-                    ingress_epoch=shard.epoch,
-                )
-            )
-        if any(
-            self._shards[number].region.epoch != self._shards[number].epoch for number in involved
-        ):
-            return None
-        return tuple(legs), oldest_ns
-
-    def _is_usable(self, shard: Shard, now_ns: int) -> bool:
-        region = shard.region
-        return region.epoch == shard.epoch and region.usable(now_ns, self._limits.trust_lease_ns)
