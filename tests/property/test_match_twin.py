@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, seed, settings
@@ -20,7 +21,7 @@ from oracle.exchange import SlowExchange, plain
 from overround.match.accounts import Accounts
 from overround.match.engine import MatchingEngine
 from overround.match.proof import digest
-from overround.match.types import MarketRules, Order, OrderType, Outcome, Side
+from overround.match.types import LegForm, MarketRules, Matched, Order, OrderType, Outcome, Side
 
 SEED = int(os.environ.get("OVERROUND_SEED", "20261123"))
 NOW_MS = 1_795_345_200_000
@@ -46,6 +47,8 @@ class Pair:
         self.now_ms = NOW_MS
         self.submitted: list[Order] = []
         self.trades = 0
+        self.self_trades = 0
+        self.forms: set[LegForm] = set()
 
     def add_market(self, rules: MarketRules) -> None:
         self.engine.add_market(rules)
@@ -55,9 +58,13 @@ class Pair:
         if not any(known.id == order.id for known in self.submitted):
             self.submitted.append(order)
         twin = self.slow.submit(order, self.now_ms)
-        mine = [plain(event) for event in self.engine.submit(order, self.now_ms)]
-        assert mine == twin
-        self.trades += sum(event[0] == "matched" for event in mine)
+        events = self.engine.submit(order, self.now_ms)
+        assert [plain(event) for event in events] == twin
+        trades = [event for event in events if isinstance(event, Matched)]
+        self.trades += len(trades)
+        legs = [leg for trade in trades for leg in trade.legs]
+        self.forms |= {leg.form for leg in legs}
+        self.self_trades += sum(leg.order.account == order.account for leg in legs)
 
     def both(self, command: str, *args: object) -> None:
         mine = getattr(self.engine, command)(*args)
@@ -71,13 +78,26 @@ class Pair:
         assert self.engine.state_hash() == digest(self.slow.state())
 
 
-near = st.integers(min_value=-4, max_value=4)
 accounts = st.sampled_from(ACCOUNTS)
-markets = st.sampled_from((0, 1))
+markets = st.sampled_from((0, 0, 0, 1))
 # Venue-like sizes, and odd ones in which every rounding rule shows.
 sizes = st.one_of(
-    st.integers(min_value=1, max_value=40).map(lambda n: n * SHARE // 2),
-    st.integers(min_value=1, max_value=20 * SHARE),
+    st.integers(min_value=10, max_value=40).map(lambda n: n * SHARE // 2),
+    st.integers(min_value=5 * SHARE, max_value=20 * SHARE),
+    st.integers(min_value=SHARE // 2, max_value=6 * SHARE),
+)
+wishes = st.fixed_dictionaries(
+    {
+        "account": accounts,
+        "market": markets,
+        "outcome": st.sampled_from(Outcome),
+        "side": st.sampled_from(Side),
+        "steps": st.integers(min_value=-4, max_value=4),
+        "size": sizes,
+        "kind": st.sampled_from((*[OrderType.GTC] * 5, *OrderType)),
+        "post_only": st.sampled_from((False, False, False, True)),
+        "life_s": st.sampled_from((180, 181, 200, 240, 179)),
+    }
 )
 
 
@@ -91,28 +111,30 @@ class MatchMachine(RuleBasedStateMachine):
         self.pair.add_market(MarketRules(0, tick, SHARE, True, rate, 1))
         self.pair.add_market(MarketRules(1, 100, 5 * SHARE, False, rate, 1))
         for account in ACCOUNTS:
-            self.pair.money("deposit", account, 60 * SHARE)
+            self.pair.money("deposit", account, 400 * SHARE)
             for outcome in Outcome:
-                self.pair.money("grant", account, 0, outcome, 25 * SHARE)
+                self.pair.money("grant", account, 0, outcome, 120 * SHARE)
 
-    @rule(
-        account=accounts, market=markets, outcome=st.sampled_from(Outcome),
-        side=st.sampled_from(Side), steps=near, size=sizes, kind=st.sampled_from(OrderType),
-        post_only=st.booleans(), life_s=st.integers(min_value=175, max_value=190),
-    )  # fmt: skip
-    def submit(
-        self, account: int, market: int, outcome: Outcome, side: Side, steps: int, size: int,
-        kind: OrderType, post_only: bool, life_s: int,
-    ) -> None:  # fmt: skip
-        tick = self.pair.engine.rules(market).tick_ticks
-        self.count += 1
-        expires = self.pair.now_ms // 1000 + life_s if kind == OrderType.GTD else 0
-        post_only = post_only and life_s % 3 == 0
-        price = 5_000 + steps * tick
-        self.pair.submit(
-            Order(f"o{self.count}", account, market, outcome, side, price, size, kind, post_only,
-                  expires_epoch_s=expires)
-        )  # fmt: skip
+    @rule(orders=st.lists(wishes, min_size=1, max_size=8))
+    def submit(self, orders: list[dict[str, Any]]) -> None:
+        for wish in orders:
+            self.count += 1
+            kind, market = wish["kind"], wish["market"]
+            expires = self.pair.now_ms // 1000 + wish["life_s"] if kind == OrderType.GTD else 0
+            order = Order(
+                id=f"o{self.count}",
+                account=wish["account"],
+                market=market,
+                outcome=wish["outcome"],
+                side=wish["side"],
+                price_ticks=5_000 + wish["steps"] * self.pair.engine.rules(market).tick_ticks,
+                size_lots=wish["size"],
+                order_type=kind,
+                post_only=wish["post_only"],
+                expires_epoch_s=expires,
+            )
+            self.pair.submit(order)
+            self.pair.compare()
 
     @rule(
         price=st.integers(min_value=-10, max_value=10_010),
@@ -155,17 +177,17 @@ class MatchMachine(RuleBasedStateMachine):
 
     @rule(lot=st.integers(min_value=0, max_value=199))
     def close_market(self, lot: int) -> None:
-        if lot == 0:
+        if lot == 137:
             self.pair.both("close_market", 1)
 
     @rule(
         command=st.sampled_from(("split", "merge")), account=accounts, market=markets,
-        lots=st.integers(min_value=0, max_value=30 * SHARE),
+        lots=st.integers(min_value=0, max_value=200 * SHARE),
     )  # fmt: skip
     def convert(self, command: str, account: int, market: int, lots: int) -> None:
         self.pair.money(command, account, market, lots)
 
-    @rule(account=accounts, micro=st.integers(min_value=0, max_value=30 * SHARE))
+    @rule(account=accounts, micro=st.integers(min_value=0, max_value=200 * SHARE))
     def withdraw(self, account: int, micro: int) -> None:
         self.pair.money("withdraw", account, micro)
 
@@ -185,7 +207,7 @@ def test_random_commands_leave_engine_and_twin_equal() -> None:
     run_state_machine_as_test(
         seed(SEED)(MatchMachine),
         settings=settings(
-            max_examples=60,
+            max_examples=120,
             stateful_step_count=60,
             deadline=None,
             print_blob=True,
@@ -194,30 +216,45 @@ def test_random_commands_leave_engine_and_twin_equal() -> None:
     )
 
 
-@pytest.mark.parametrize("offset", range(4))
-def test_long_run_of_seeded_orders_equals_the_twin(offset: int) -> None:
+@pytest.mark.parametrize(
+    ("tick", "middle"), [(100, 5_000), (10, 9_700), (25, 400), (1, 5_000), (1000, 5_000)]
+)
+def test_long_run_of_seeded_orders_equals_the_twin(tick: int, middle: int) -> None:
     """A crowded market: hundreds of orders deep in each other's way, settled at random."""
-    print(f"seed {SEED + offset}")
-    rng = random.Random(SEED + offset)
+    run_seed = SEED + tick
+    print(f"seed {run_seed}")
+    rng = random.Random(run_seed)
     pair = Pair()
-    pair.add_market(MarketRules(0, (100, 10, 25, 1)[offset], 5 * SHARE, True, 50_000, 1))
+    pair.add_market(MarketRules(0, tick, 5 * SHARE, True, 50_000, 1))
     for account in ACCOUNTS:
         pair.money("deposit", account, 5_000 * SHARE)
         for outcome in Outcome:
             pair.money("grant", account, 0, outcome, 3_000 * SHARE)
-    for number in range(500):
-        tick = pair.engine.rules(0).tick_ticks
-        size = rng.choice((rng.randrange(500, 20_000) * 10_000, rng.randrange(5_000_000, 10**8)))
-        pair.submit(
-            Order(f"s{number}", rng.choice(ACCOUNTS), 0, rng.choice(list(Outcome)),
-                  rng.choice(list(Side)), 5_000 + tick * rng.randrange(-8, 9), size,
-                  rng.choices(list(OrderType), (6, 0, 1, 2))[0], rng.random() < 0.1)
-        )  # fmt: skip
+    for number in range(400):
+        outcome = rng.choice(list(Outcome))
+        yes_ticks = middle + tick * rng.randrange(-4, 5)
+        kind = rng.choices(list(OrderType), (6, 0, 1, 2))[0]
+        order = Order(
+            id=f"s{number}",
+            account=rng.choice(ACCOUNTS),
+            market=0,
+            outcome=outcome,
+            side=rng.choice(list(Side)),
+            price_ticks=yes_ticks if outcome == Outcome.YES else 10_000 - yes_ticks,
+            size_lots=rng.choice(
+                (rng.randrange(500, 20_000) * 10_000, rng.randrange(10**6, 10**8))
+            ),
+            order_type=kind,
+            post_only=kind == OrderType.GTC and rng.random() < 0.1,
+        )
+        pair.submit(order)
         if rng.random() < 0.3:
             pair.both("cancel", f"s{rng.randrange(number + 1)}")
         if rng.random() < 0.5:
             pair.both("settle", rng.randrange(pair.trades + 2), rng.random() < 0.9)
-        if number % 10 == 0:
+        if number % 5 == 0:
             pair.compare()
     pair.compare()
-    assert pair.trades > 100
+    assert pair.trades > 50
+    assert pair.forms == set(LegForm)
+    assert pair.self_trades > 0
