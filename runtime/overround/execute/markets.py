@@ -92,10 +92,16 @@ class SharedMarkets:
         self._shards: list[int] = []
         self._tokens: dict[str, tuple[int, int]] = {}
         self._sets: dict[int, tuple[str, ...]] = {}
+        self._raw = b""
 
     def refresh(self) -> int:
         """Read the catalog anew (it grows, and rows change); return its size. Not per order."""
-        rows = list(self._catalog.load_all())
+        table = self._catalog.load_all()
+        raw = table.tobytes()
+        if raw == self._raw:
+            return len(table)
+        self._raw = raw
+        rows = list(table)
         members: dict[int, list[tuple[int, str]]] = {}
         complete: dict[int, int] = {}
         for row in rows:

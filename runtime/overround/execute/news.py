@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Protocol
 
+from overround.layout.report import ReportKind
 from overround.ledger.records import Intent
 from overround.observe.metrics import Histogram, Value
 
 __all__ = ["News", "ReportKind"]
-
-
-class ReportKind(IntEnum):
-    """Kinds of a REPORT record."""
-
-    SENT = 1
-    ACCEPTED = 2
-    REJECTED = 3
-    FILL = 4
-    SETTLED = 5
-    FAILED = 6
-    CANCELED = 7
-    UNKNOWN = 8
-    REFUSED = 9
 
 
 class News(Protocol):
@@ -47,5 +33,5 @@ class News(Protocol):
     ) -> None:
         """Publish what became of an intent."""
 
-    def notice(self, text: str, **values: object) -> None:
+    def notice(self, event: str, /, **values: object) -> None:
         """Log one line."""

@@ -26,7 +26,7 @@ from overround.ledger.records import Ack, Cancel, Unknown
 from overround.observe.metrics import Value
 from overround.venues.polymarket.records import UserOrder
 
-__all__ = ["Remedy", "RemedyKind", "Resolver"]
+__all__ = ["Remedy", "RemedyKind", "Resolver", "resend"]
 
 RESENDS_MAX: Final = 1
 """Repeats of identical bytes: one tells whether the first copy arrived."""
@@ -170,6 +170,8 @@ class Resolver:
                 acknowledge(self._store, self._news, order, ack, self._clock())
             else:
                 self._settlement.close(order)
+                if order.cancel_asked and order.state is OrderState.LIVE:
+                    remedies.append(Remedy(RemedyKind.CANCEL, order))  # the first one got lost
         return remedies, differences
 
     def _revive(self, order: Order, one: UserOrder) -> Remedy:

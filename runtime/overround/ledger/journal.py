@@ -288,6 +288,11 @@ class Journal:
         return self._segment, self._offset
 
     @property
+    def appended_bytes(self) -> int:
+        """Bytes of all segments so far, up to the next record."""
+        return self._segment * self._segment_bytes + self._offset
+
+    @property
     def unsynced_bytes(self) -> int:
         """Bytes appended since the last ``sync``: the loss window against a dead machine."""
         return self._unsynced_bytes
@@ -297,6 +302,23 @@ class Journal:
         if self._policy != "none" and self._unsynced_bytes and self._fd >= 0:
             self._unsynced_bytes = 0
             os.fdatasync(self._fd)
+
+    def begin_sync(self) -> Callable[[], None]:
+        """Return a function that waits for the disk, for another thread to call once.
+
+        It covers all that was appended before ``begin_sync``, and is safe while the owner
+        appends, rolls or closes.
+        """
+        self._unsynced_bytes = 0
+        fd = os.dup(self._fd)
+
+        def wait() -> None:
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
+        return wait
 
     def _unmap(self) -> None:
         if self._map is not None:

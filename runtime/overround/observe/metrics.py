@@ -95,6 +95,8 @@ class Value(IntEnum):
     INTENTS_DUPLICATE = 97
     JOURNAL_BYTES = 98
     ORDERS_RESENT = 99
+    USER_MALFORMED = 100
+    SETTLE_OVERDUE = 101
 
 
 class Histogram(IntEnum):
@@ -215,6 +217,8 @@ _HELP: dict[Value, str] = {
     Value.INTENTS_DUPLICATE: "intents seen before, by producer and sequence",
     Value.JOURNAL_BYTES: "bytes appended to the journal",
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
+    Value.USER_MALFORMED: "events of the user channel that could not be read",
+    Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
 }
 
 STAGES: dict[Histogram, str] = {

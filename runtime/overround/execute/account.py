@@ -1,0 +1,252 @@
+"""The account's life at the venue: orders out, cancels out, doubts resolved, books compared.
+
+This is where the sans-I/O parts meet the connection. Every coroutine here is one errand; the
+process decides when it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from overround.errors import OverroundError, VenueError
+from overround.execute.client import NoAnswer, NotSent, VenueClient
+from overround.execute.executor import Executor, Submission
+from overround.execute.news import News
+from overround.execute.order import Order, OrderState
+from overround.execute.resolve import Remedy, RemedyKind, Resolver, resend
+from overround.execute.settle import Settlement
+from overround.execute.store import Store
+from overround.ledger.records import Reconcile
+from overround.observe.metrics import Value
+from overround.venues.polymarket import rest
+from overround.venues.polymarket.answers import (
+    CURSOR_START,
+    decode_balance,
+    decode_cancel,
+    decode_credentials,
+    decode_open_orders,
+    decode_order,
+    decode_order_answer,
+    decode_order_answers,
+    decode_trades,
+    no_answer,
+)
+from overround.venues.polymarket.auth import Credentials
+from overround.venues.polymarket.records import UserOrder, UserTrade
+
+__all__ = ["AccountDesk", "obtain_credentials"]
+
+IN_FLIGHT_MAX: Final = 16
+"""Requests that carry orders, at one time."""
+PAGES_MAX: Final = 1_000
+"""A listing longer than this never ends: it is refused whole."""
+OVERLAP_MS: Final = 60_000
+"""Trades are listed from this long before the last complete comparison."""
+ASK_DELAY_S: Final = 0.05
+ASK_DELAY_MAX_S: Final = 1.0
+
+
+async def obtain_credentials(client: VenueClient) -> Credentials:
+    """Return the wallet's API credentials: derived if they exist, else created.
+
+    Raises VenueError if the venue gives none, NotSent or NoAnswer if it cannot be asked.
+    """
+    answer = await client.call(rest.derive_api_key())
+    if answer.status != 200:
+        answer = await client.call(rest.create_api_key())
+    return decode_credentials(answer.status, answer.body)
+
+
+class AccountDesk:
+    """Errands of one account at one venue."""
+
+    def __init__(
+        self,
+        client: VenueClient,
+        core: Executor,
+        store: Store,
+        settlement: Settlement,
+        resolver: Resolver,
+        news: News,
+        *,
+        clock: Callable[[], int],
+        epoch_ms: Callable[[], int],
+        signature_type: int,
+    ) -> None:
+        self._client = client
+        self._core = core
+        self._store = store
+        self._settlement = settlement
+        self._resolver = resolver
+        self._news = news
+        self._clock = clock
+        self._epoch_ms = epoch_ms
+        self._signature_type = signature_type
+        self._sending = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._compared_ms = 0
+        self._differences: tuple[str, ...] = ()
+        self.doubt = asyncio.Event()
+        """Set when an outcome is unknown; ``settle_doubts`` waits for it."""
+
+    async def submit(self, submission: Submission) -> None:
+        """Send a submission, unless it was refused meanwhile, and apply the answer."""
+        async with self._sending:
+            if not self._core.begin(submission):
+                self.doubt.set()
+                return
+            try:
+                answer = await self._client.call(submission.request)
+            except NotSent as error:
+                self._core.unsent(submission, str(error))
+                self.doubt.set()
+                return
+            except NoAnswer as error:
+                ids = submission.order_ids
+                self._core.answer(submission, [no_answer(one, str(error)) for one in ids])
+                self.doubt.set()
+                return
+        ids = submission.order_ids
+        status, body, again = answer
+        if len(ids) == 1:
+            answers = [decode_order_answer(status, body, ids[0], retry_after=again)]
+        else:
+            answers = decode_order_answers(status, body, ids, retry_after=again)
+        for order in self._core.answer(submission, answers):
+            self._settlement.close(order)
+            if order.state is OrderState.UNKNOWN:
+                self.doubt.set()
+
+    async def cancel(self, orders: Sequence[Order]) -> None:
+        """Cancel orders by id; what is not confirmed is found by the next comparison."""
+        ids = [order.order_id for order in orders]
+        for start in range(0, len(ids), rest.CANCELS_MAX):
+            await self._cancel(rest.cancel_orders(ids[start : start + rest.CANCELS_MAX]))
+
+    async def cancel_all(self) -> bool:
+        """Cancel everything the credentials have open; return whether the venue answered."""
+        return await self._cancel(rest.cancel_all())
+
+    async def _cancel(self, request: rest.Request) -> bool:
+        try:
+            answer = await self._client.call(request)
+            done = decode_cancel(answer.status, answer.body)
+        except (NotSent, NoAnswer, VenueError) as error:
+            self._news.notice("cancel without answer", error=str(error))
+            return False
+        for order_id in done.canceled:
+            order = self._store.by_id.get(order_id)
+            if order is not None and order.state not in (OrderState.NEW, OrderState.SIGNED):
+                self._settlement.gone(order, "canceled")
+                self._settlement.close(order)
+        return True
+
+    async def remedy(self, remedies: Iterable[Remedy]) -> None:
+        """Carry out what the resolver wants: cancels in one request, then resends."""
+        wanted = list(remedies)
+        cancels = [one.order for one in wanted if one.kind is RemedyKind.CANCEL]
+        if cancels:
+            await self.cancel(cancels)
+        for one in wanted:
+            if one.kind is RemedyKind.RESEND:
+                await self.submit(resend(one.order))
+
+    async def settle_doubts(self) -> None:
+        """Resolve unknown outcomes until cancelled, asking ever more slowly."""
+        while True:
+            await self.doubt.wait()
+            self.doubt.clear()
+            delay_s = ASK_DELAY_S
+            while self._resolver.unknown():
+                try:
+                    await self.ask()
+                except OverroundError as error:
+                    self._news.notice("cannot look up orders", error=str(error))
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, ASK_DELAY_MAX_S)
+
+    async def ask(self) -> None:
+        """Look up every order of unknown outcome once, then the trades, and judge."""
+        asked_ns = self._clock()
+        found: list[tuple[Order, UserOrder | None]] = []
+        for order in self._resolver.unknown():
+            answer = await self._client.call(rest.get_order(order.order_id))
+            found.append((order, decode_order(answer.status, answer.body)))
+        self._settlement.apply(await self._trades())
+        judged = (self._resolver.resolve(order, seen, asked_ns) for order, seen in found)
+        await self.remedy(one for one in judged if one is not None)
+
+    async def reconcile(self) -> list[str]:
+        """Compare orders, trades and cash with the venue; return what differed.
+
+        Raises VenueError, NotSent or NoAnswer if any listing is not complete: nothing of an
+        incomplete one is used, except trades, which are facts each by itself.
+        """
+        asked_ns, asked_ms = self._clock(), self._epoch_ms()
+        listing = await self._open_orders()
+        self._settlement.apply(await self._trades())
+        remedies, differences = self._resolver.sweep(listing, asked_ns)
+        answer = await self._client.call(rest.balance(self._signature_type))
+        balance = decode_balance(answer.status, answer.body).balance_micro
+        differences += self._compare_cash(balance, asked_ns)
+        self._news.count(Value.RECONCILES)
+        self._note(balance, len(listing), differences)
+        self._compared_ms = asked_ms
+        await self.remedy(remedies)
+        if self._resolver.unknown():
+            self.doubt.set()
+        return differences
+
+    def _note(self, balance: int, open_count: int, differences: list[str]) -> None:
+        opening = not self._store.opened
+        if tuple(differences) == self._differences and not opening:
+            return
+        new = [one for one in differences if one not in self._differences]
+        self._news.count(Value.RECONCILE_DIFFERENCES, len(new))
+        for text in new:
+            self._news.notice("reconcile", difference=text)
+        self._differences = tuple(differences)
+        trades = sum(1 for _ in self._store.positions.fills())
+        record = Reconcile(balance, open_count, trades, self._differences, opening)
+        self._store.commit(record, self._clock())
+
+    def _compare_cash(self, balance: int, asked_ns: int) -> list[str]:
+        store = self._store
+        touched = any(order.touched_ns > asked_ns for order in store.by_id.values())
+        if not store.opened or store.working or store.positions.pending() or touched:
+            return []
+        cash = store.positions.view().cash_micro
+        return [] if cash == balance else [f"cash: venue {balance}, ledger {cash} micro"]
+
+    async def _open_orders(self) -> list[UserOrder]:
+        orders: list[UserOrder] = []
+        cursor = CURSOR_START
+        for _ in range(PAGES_MAX):
+            answer = await self._client.call(rest.open_orders(cursor))
+            page = decode_open_orders(answer.status, answer.body)
+            if page.problems:
+                raise VenueError(f"open orders: {page.problems[0]}", retryable=True)
+            orders += page.items
+            if page.next_cursor is None:
+                return orders
+            cursor = page.next_cursor
+        raise VenueError(f"open orders: more than {PAGES_MAX} pages", retryable=True)
+
+    async def _trades(self) -> list[UserTrade]:
+        since_ms = self._resolver.oldest_unsettled_ms()
+        compared_ms = self._compared_ms or self._epoch_ms()
+        from_ms = compared_ms if since_ms is None else min(since_ms, compared_ms)
+        after_s = max(0, from_ms - OVERLAP_MS) // 1_000
+        trades: list[UserTrade] = []
+        cursor = CURSOR_START
+        for _ in range(PAGES_MAX):
+            answer = await self._client.call(rest.trades(cursor, after_s=after_s))
+            page = decode_trades(answer.status, answer.body)
+            if page.problems:
+                raise VenueError(f"trades: {page.problems[0]}", retryable=True)
+            trades += page.items
+            if page.next_cursor is None:
+                return trades
+            cursor = page.next_cursor
+        raise VenueError(f"trades: more than {PAGES_MAX} pages", retryable=True)

@@ -1,0 +1,426 @@
+"""The executor process: opens the journal, makes peace with the venue, then trades.
+
+Start: replay the journal, settle what the last process left, obtain credentials, compare with
+the venue until one comparison is complete; only then is it ready and reads intents.
+End (signal, or the supervisor's death): stop taking intents, cancel everything, wait a moment
+for settlements, write the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import secrets
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any, Final, NamedTuple
+
+import structlog
+import uvloop
+
+from overround import clock
+from overround.config.load import load_private_key
+from overround.config.schema import Mode, Settings
+from overround.decide.risk import RiskGate
+from overround.errors import HostError, OverroundError
+from overround.execute.account import AccountDesk, obtain_credentials
+from overround.execute.build import OrderBuilder
+from overround.execute.client import VenueClient
+from overround.execute.executor import Executor
+from overround.execute.intents import RingIntent
+from overround.execute.markets import SharedMarkets
+from overround.execute.publish import AccountPublisher, SharedNews
+from overround.execute.resolve import Resolver
+from overround.execute.rings import RingWatch
+from overround.execute.settle import Settlement
+from overround.execute.store import Store
+from overround.execute.user_stream import UserStream
+from overround.ledger.export import write_ledger
+from overround.ledger.journal import Journal
+from overround.ledger.records import Reconcile, Start
+from overround.observe.metrics import Value
+from overround.shm.broadcast import BroadcastWriter
+from overround.shm.kill import KillLatch
+from overround.shm.member import Member
+from overround.shm.slots import Slots
+from overround.shm.spsc import SpscConsumer
+from overround.venues.polymarket.auth import Signer
+from overround.venues.polymarket.orders import OrderSigner
+
+__all__ = ["JOURNAL_FOLDER", "LEDGER_FILE", "run"]
+
+JOURNAL_FOLDER: Final = "journal"
+LEDGER_FILE: Final = "ledger.jsonl"
+ARMED_VARIABLE: Final = "OVERROUND_ARMED"
+"""Set to 1 by whoever checked --arm; without it mode live refuses every order."""
+KILL_LOSS: Final = 2
+"""Kill latch reason: the loss limit."""
+RETRY_S: Final = 0.5
+PUBLISH_S: Final = 0.05
+HOUSEKEEPING_S: Final = 1.0
+
+
+def run(member: Member, settings: Settings) -> int:
+    """Run the executor until it is asked to stop; returns its exit status."""
+    folder = member.run_dir / JOURNAL_FOLDER
+    with Journal(
+        folder,
+        segment_bytes=settings.execute.journal_segment_bytes,
+        sync_policy=settings.execute.journal_sync,
+    ) as journal:
+        uvloop.run(ExecutorProcess(member, settings, journal).main())
+    return 0
+
+
+def _signer(settings: Settings) -> Signer:
+    shadow = settings.mode is Mode.SHADOW
+    account = settings.account
+    if shadow and account.private_key_file is None and not os.environ.get(account.private_key_env):
+        return Signer(secrets.token_bytes(32))  # nothing is sent: any key signs as well
+    return Signer(load_private_key(account))
+
+
+class _Parts(NamedTuple):
+    core: Executor
+    settlement: Settlement
+    resolver: Resolver
+    desk: AccountDesk
+
+
+class ExecutorProcess:
+    """Everything of one executor: built once, run once."""
+
+    def __init__(self, member: Member, settings: Settings, journal: Journal) -> None:
+        self._member = member
+        self._settings = settings
+        self._shadow = settings.mode is Mode.SHADOW
+        self._log = structlog.get_logger()
+        self._kill = KillLatch(member.open("kill"))
+        self._reports = member.own("reports-0")
+        self._account = member.own("account-0")
+        for segment in (self._reports, self._account):
+            segment.take_over()
+        self._markets = SharedMarkets(
+            Slots(member.open("catalog")),
+            {
+                int(key.rpartition("-")[2]): (segment, Slots(segment))
+                for key in member.keys("board-")
+                for segment in (member.open(key),)
+            },
+            settings.supervise.trust_lease_ms * clock.NS_PER_MS,
+        )
+        self._markets.refresh()
+        self._signer = _signer(settings)
+        self._store = Store(journal)
+        if journal.torn is not None:
+            self._log.warning("torn journal tail cut", torn=str(journal.torn))
+        self._news = SharedNews(
+            member.meters, BroadcastWriter(self._reports), self._markets, clock.epoch_ns
+        )
+        self._publisher = AccountPublisher(
+            Slots(self._account), member.meters, self._store, self._markets
+        )
+        self._trade_parts: _Parts | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: list[RingWatch] = []
+        self._compare = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._overdue: set[tuple[str, str]] = set()
+
+    # -- life ----------------------------------------------------------------------------
+
+    async def main(self) -> None:
+        """Start, trade, stop. Raises what made it impossible to go on."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._member.stop_fd, self._on_stop)
+        self._every(self._settings.supervise.beat_interval_ms / 1_000, self._beat)
+        mode = self._settings.mode.value
+        generation = int(self._account.generation)
+        self._store.commit(
+            Start(self._member.run_id, generation, mode, self._signer.address), self._now()
+        )
+        async with VenueClient(
+            self._settings.venue.rest_url,
+            self._signer,
+            chain_id=self._settings.venue.chain_id,
+            timeout_ms=self._settings.venue.request_timeout_ms,
+            epoch_s=clock.epoch_s,
+        ) as client:
+            if await self._until_stopped(self._connect(client)):
+                self._trade(client)
+                await self._stopped.wait()
+            await self._finish()
+        if self._failure is not None:
+            raise self._failure
+
+    def _on_stop(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._member.stop_fd)
+        self._stopped.set()
+
+    def _now(self) -> int:
+        return clock.monotonic_ns()
+
+    async def _until_stopped(self, errand: Coroutine[Any, Any, None]) -> bool:
+        """Run an errand until it ends (True) or the process is to stop (False)."""
+        work = asyncio.ensure_future(errand)
+        stop = asyncio.ensure_future(self._stopped.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not work.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            return False
+        work.result()
+        return not self._stopped.is_set()
+
+    async def _connect(self, client: VenueClient) -> None:
+        """Obtain credentials, settle the past, compare once: all until it succeeds."""
+        owner = "shadow"
+        if not self._shadow:
+            owner = await self._credentials(client)
+        parts = self._trade_parts = self._build(client, owner)
+        unknown = parts.resolver.restart()
+        self._log.info(
+            "journal replayed",
+            orders=len(self._store.by_key),
+            working=len(self._store.working),
+            unknown=unknown,
+        )
+        if self._shadow:
+            if not self._store.opened:
+                cash = self._settings.risk.account_notional_max_micro
+                self._store.commit(Reconcile(cash, 0, 0, (), True), self._now())
+        else:
+            await self._first_comparison(parts.desk)
+        parts.core.ready = True
+
+    async def _credentials(self, client: VenueClient) -> str:
+        while True:
+            try:
+                client.credentials = await obtain_credentials(client)
+                return client.credentials.api_key
+            except OverroundError as error:
+                self._news.notice("no credentials yet", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _first_comparison(self, desk: AccountDesk) -> None:
+        while True:
+            try:
+                await desk.reconcile()
+                return
+            except OverroundError as error:
+                self._news.notice("venue cannot be compared yet", error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    def _build(self, client: VenueClient, owner: str) -> _Parts:
+        settings, now = self._settings, clock.monotonic_ns
+        account = settings.account
+        builder = OrderBuilder(
+            OrderSigner(self._signer),
+            owner=owner,
+            chain_id=settings.venue.chain_id,
+            signature_type=account.signature_type,
+            funder=account.funder,
+        )
+        armed = os.environ.get(ARMED_VARIABLE) == "1"
+        core = Executor(
+            self._store,
+            RiskGate(settings.risk, settings.mode, armed=armed),
+            self._markets,
+            builder,
+            self._news,
+            run_id=self._member.run_id,
+            clock=now,
+            epoch_ms=clock.epoch_ms,
+            killed=self._kill.is_set,
+            trip=self._trip,
+            shadow=self._shadow,
+        )
+        settlement = Settlement(self._store, self._markets, self._news, owner=owner, clock=now)
+        resolver = Resolver(
+            self._store,
+            settlement,
+            self._news,
+            quiet_ns=settings.execute.unknown_quiet_ms * clock.NS_PER_MS,
+            clock=now,
+            killed=self._kill.is_set,
+        )
+        desk = AccountDesk(
+            client,
+            core,
+            self._store,
+            settlement,
+            resolver,
+            self._news,
+            clock=now,
+            epoch_ms=clock.epoch_ms,
+            signature_type=account.signature_type,
+        )
+        return _Parts(core, settlement, resolver, desk)
+
+    def _trip(self, text: str) -> None:
+        if self._kill.set(KILL_LOSS, self._now()):
+            self._log.error("kill latch set", reason=text)
+
+    # -- trading -------------------------------------------------------------------------
+
+    def _trade(self, client: VenueClient) -> None:
+        settings, parts = self._settings, self._parts
+        if not self._shadow:
+            assert client.credentials is not None
+            stream = UserStream(
+                settings.venue.ws_user_url,
+                settings.ingress,
+                self._news,
+                random=Random(self._member.run_id),
+                on_events=parts.settlement.apply,
+                on_connected=self._compare.set,
+            )
+            self._spawn(stream.run(client.session, client.credentials))
+            self._spawn(parts.desk.settle_doubts())
+            self._spawn(self._compare_loop())
+            self._spawn(self._obey_kill())
+        if settings.execute.journal_sync == "batch":
+            self._spawn(self._sync_loop(settings.execute.journal_sync_ms / 1_000))
+        self._every(PUBLISH_S, self._publisher.publish)
+        self._every(HOUSEKEEPING_S, self._housekeep)
+        loop = asyncio.get_running_loop()
+        for key in self._member.keys("intents-"):
+            watch = RingWatch(
+                SpscConsumer(self._member.open(key)),
+                loop,
+                self._on_intents,
+                spin_ns=settings.detect.spin_us * clock.NS_PER_US,
+            )
+            self._watches.append(watch)
+        self._member.ready()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        for watch in self._watches:
+            watch.start()
+
+    @property
+    def _parts(self) -> _Parts:
+        assert self._trade_parts is not None, "used before the venue was reached"
+        return self._trade_parts
+
+    def _on_intents(self, messages: list[RingIntent]) -> None:
+        core, desk = self._parts.core, self._parts.desk
+        try:
+            submissions = core.take(messages)
+        except Exception as error:
+            self._fail(error)
+            raise
+        for submission in submissions:
+            self._spawn(desk.submit(submission))
+        if core.cancels:
+            orders, core.cancels = core.cancels, []
+            self._spawn(desk.cancel(orders))
+
+    async def _compare_loop(self) -> None:
+        interval_s = self._settings.execute.reconcile_interval_ms / 1_000
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._compare.wait(), interval_s)
+            self._compare.clear()
+            try:
+                await self._parts.desk.reconcile()
+            except OverroundError as error:
+                self._news.notice("venue cannot be compared", error=str(error))
+
+    async def _obey_kill(self) -> None:
+        """Cancel everything once when the latch is set; again if it is set again."""
+        obeyed = False
+        while True:
+            if not self._kill.is_set():
+                obeyed = False
+            elif not obeyed:
+                self._log.error("kill latch is set: cancelling everything")
+                obeyed = await self._parts.desk.cancel_all()
+            await asyncio.sleep(self._settings.supervise.beat_interval_ms / 1_000)
+
+    async def _sync_loop(self, interval_s: float) -> None:
+        while True:
+            await asyncio.sleep(interval_s)
+            if self._store.journal.unsynced_bytes:
+                await asyncio.to_thread(self._store.journal.begin_sync())
+
+    def _housekeep(self) -> None:
+        self._parts.core.expire_plans()
+        self._markets.refresh()
+        limit_ms = self._settings.execute.settle_alarm_ms
+        for fill in self._parts.settlement.overdue(clock.epoch_ms(), limit_ms):
+            key = (fill.trade_id, fill.order_id)
+            if key not in self._overdue:
+                self._overdue.add(key)
+                self._news.count(Value.SETTLE_OVERDUE)
+                self._log.warning("trade does not settle", trade=fill.trade_id)
+        gc.collect(1)
+
+    def _beat(self) -> None:
+        now_ns = self._now()
+        self._member.beat(now_ns)
+        self._reports.beat(now_ns)
+        self._account.beat(now_ns)
+        if self._member.should_stop():
+            self._stopped.set()
+
+    # -- end -----------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        for watch in self._watches:
+            watch.stop()
+        parts = self._trade_parts
+        if parts is not None:
+            parts.core.ready = False
+        if parts is not None and not self._shadow:
+            limit_s = self._settings.supervise.stop_timeout_ms / 2_000
+            with contextlib.suppress(TimeoutError, OverroundError):
+                await asyncio.wait_for(self._leave(parts.desk), limit_s)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        gc.enable()
+        self._publisher.publish()
+        write_ledger(Path(self._member.run_dir) / LEDGER_FILE, self._store.positions)
+
+    async def _leave(self, desk: AccountDesk) -> None:
+        """Cancel everything, then wait for what is still to settle."""
+        await desk.cancel_all()
+        while self._store.working or self._store.positions.pending():
+            await desk.reconcile()
+            await asyncio.sleep(PUBLISH_S)
+
+    # -- tasks ---------------------------------------------------------------------------
+
+    def _spawn(self, errand: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(errand)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _every(self, interval_s: float, chore: Callable[[], None]) -> None:
+        async def repeat() -> None:
+            while True:
+                chore()
+                await asyncio.sleep(interval_s)
+
+        self._spawn(repeat())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+
+    def _fail(self, error: BaseException | None) -> None:
+        """A broken invariant or a full disk: stop, and let the supervisor decide."""
+        if isinstance(error, HostError):
+            self._log.error("stopped", error=str(error))
+        if self._failure is None:
+            self._failure = error
+        self._stopped.set()

@@ -1,0 +1,55 @@
+"""The ledger as JSON lines, from the live positions or from a journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from overround.ledger.journal import replay
+from overround.ledger.positions import Positions
+from overround.ledger.records import decode
+
+__all__ = ["ledger_lines", "rebuild", "write_ledger"]
+
+
+def rebuild(folder: Path) -> Positions:
+    """Return the positions that a journal's whole records lead to; changes nothing on disk."""
+    positions = Positions()
+    for raw in replay(folder):
+        positions.apply(decode(raw))
+    return positions
+
+
+def ledger_lines(positions: Positions) -> Iterable[dict[str, Any]]:
+    """Yield the summary, then every position, then every fill ever booked, as plain values."""
+    view = positions.view()
+    yield {
+        "kind": "summary",
+        "opening_cash_micro": positions.opening_cash_micro,
+        "cash_micro": view.cash_micro,
+        "fees_micro": view.fees_micro,
+        "pnl_micro": view.pnl_micro,
+        "worst_micro": view.worst_micro,
+        "pending_fills": view.pending_fills,
+    }
+    for token, holding in positions.holdings.items():
+        yield {"kind": "position", "token": token, **_plain(holding)}
+    for fill, state in positions.fills():
+        yield {"kind": "fill", "state": state.name, **_plain(fill)}
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    names = getattr(value, "__struct_fields__", None) or value.__dataclass_fields__
+    return {name: getattr(value, name) for name in names}
+
+
+def write_ledger(path: Path, positions: Positions) -> int:
+    """Write the ledger beside ``path`` and move it there whole; return the lines written."""
+    lines = [msgspec.json.encode(line) for line in ledger_lines(positions)]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(b"\n".join(lines) + b"\n")
+    partial.replace(path)
+    return len(lines)
