@@ -76,16 +76,13 @@ def test_ours(benchmark: Any) -> None:
 @pytest.mark.parametrize("curve", ["coincurve", "pure_python"])
 def test_official_client(benchmark: Any, curve: str, monkeypatch: pytest.MonkeyPatch) -> None:
     clob_types = pytest.importorskip("py_clob_client_v2.clob_types")
-    from eth_account import Account
-    from eth_keys import KeyAPI
-    from eth_keys.backends import CoinCurveECCBackend, NativeECCBackend
     from py_clob_client_v2.headers.headers import create_level_2_headers
     from py_clob_client_v2.order_builder.builder import OrderBuilder
     from py_clob_client_v2.order_utils.model.order_data_v2 import order_to_json_v2
     from py_clob_client_v2.signer import Signer as ClientSigner
 
-    backend = CoinCurveECCBackend() if curve == "coincurve" else NativeECCBackend()
-    monkeypatch.setattr(Account, "_keys", KeyAPI(backend))
+    backend = {"coincurve": "CoinCurveECCBackend", "pure_python": "NativeECCBackend"}[curve]
+    monkeypatch.setenv("ECC_BACKEND_CLASS", f"eth_keys.backends.{backend}")
     client_signer = ClientSigner(KEY, 137)
     builder = OrderBuilder(client_signer)
     creds = clob_types.ApiCreds(OWNER, SECRET, "passphrase")
