@@ -91,7 +91,7 @@ int ovr_segment_init(void *base, uint64_t size, uint32_t kind, uint32_t record_s
     segment->run_id = run_id;
     atomic_store_explicit(&segment->epoch, 1, memory_order_relaxed);
     atomic_store_explicit(&segment->mode, mode, memory_order_relaxed);
-    /* SYNC(segment-magic): pairs with the load in ovr_segment_check; who sees the magic sees the
+    /* SYNC(segment_magic): pairs with the load in ovr_segment_check; who sees the magic sees the
      * whole identity line. Relaxed, a reader could take a zero record size for the real one. */
     atomic_store_explicit(&segment->magic, OVR_SEGMENT_MAGIC, memory_order_release);
     return 0;
@@ -103,7 +103,7 @@ int ovr_segment_check(const void *base, uint64_t size, uint32_t kind, uint64_t l
     if (size < OVR_HEADER_BYTES) {
         return -EAGAIN;
     }
-    /* SYNC(segment-magic): see ovr_segment_init. */
+    /* SYNC(segment_magic): see ovr_segment_init. */
     uint64_t magic = atomic_load_explicit(&segment->magic, memory_order_acquire);
     if (magic == 0) {
         return -EAGAIN;
@@ -216,7 +216,7 @@ uint64_t ovr_segment_cursor(void *base)
 uint64_t ovr_segment_head(void *base)
 {
     struct ovr_segment *segment = base;
-    /* SYNC(spsc-head): pairs with ovr_spsc_advance. */
+    /* SYNC(spsc_head): pairs with ovr_spsc_advance. */
     return atomic_load_explicit(&segment->head, memory_order_acquire);
 }
 

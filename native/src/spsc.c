@@ -11,7 +11,7 @@ int ovr_spsc_try_push(void *base, const void *record)
     uint64_t number = atomic_load_explicit(&segment->cursor, memory_order_relaxed);
     uint64_t head = atomic_load_explicit(&segment->head_seen, memory_order_relaxed);
     if (number - head >= segment->capacity) {
-        /* SYNC(spsc-head): acquire, the consumer's reads of this room are done. */
+        /* SYNC(spsc_head): acquire, the consumer's reads of this room are done. */
         head = atomic_load_explicit(&segment->head, memory_order_acquire);
         atomic_store_explicit(&segment->head_seen, head, memory_order_relaxed);
         if (number - head >= segment->capacity) {
@@ -21,7 +21,7 @@ int ovr_spsc_try_push(void *base, const void *record)
     ovr_word *shared = ovr_segment_record(segment, number & (segment->capacity - 1));
     atomic_store_explicit(&shared[0], 2 * number + 2, memory_order_relaxed);
     ovr_words_store(shared + 1, (const unsigned char *)record + 8, segment->record_size / 8 - 1);
-    /* SYNC(spsc-tail), SYNC(cursor): the record before the count that shows it. */
+    /* SYNC(spsc_tail), SYNC(cursor): the record before the count that shows it. */
     atomic_store_explicit(&segment->cursor, number + 1, memory_order_release);
     ovr_segment_wake(base);
     return 1;
@@ -30,7 +30,7 @@ int ovr_spsc_try_push(void *base, const void *record)
 int64_t ovr_spsc_poll(void *base, uint64_t from, void *ret, uint32_t max)
 {
     struct ovr_segment *segment = base;
-    /* SYNC(spsc-tail): acquire, every record below the tail is whole. */
+    /* SYNC(spsc_tail): acquire, every record below the tail is whole. */
     uint64_t tail = atomic_load_explicit(&segment->cursor, memory_order_acquire);
     if (from < atomic_load_explicit(&segment->head, memory_order_relaxed) || from > tail) {
         return -ERANGE;
@@ -51,7 +51,7 @@ int ovr_spsc_advance(void *base, uint64_t to)
         to > ovr_segment_cursor(base)) {
         return -ERANGE;
     }
-    /* SYNC(spsc-head): release, my reads are done before the producer writes there again. */
+    /* SYNC(spsc_head): release, my reads are done before the producer writes there again. */
     atomic_store_explicit(&segment->head, to, memory_order_release);
     return 0;
 }

@@ -69,7 +69,7 @@ static void put(struct ovr_tap *tap, const struct tap_record *fields, const void
     tap->used += record_bytes(record.length);
     tap->bytes += record_bytes(record.length);
     struct tap_file *file = (struct tap_file *)(void *)tap->base;
-    /* SYNC(tap-used): the record before the count; pairs with ovr_tap_used. */
+    /* SYNC(tap_used): the record before the count; pairs with ovr_tap_used. */
     atomic_store_explicit(&file->used, tap->used, memory_order_release);
 }
 
@@ -119,6 +119,6 @@ int ovr_tap_append(struct ovr_tap *tap, uint16_t kind, uint64_t recv_ns, uint32_
 uint64_t ovr_tap_used(const uint8_t *base)
 {
     struct tap_file *file = (struct tap_file *)(uintptr_t)base;
-    /* SYNC(tap-used): acquire, every byte below the count is there. */
+    /* SYNC(tap_used): acquire, every byte below the count is there. */
     return atomic_load_explicit(&file->used, memory_order_acquire);
 }

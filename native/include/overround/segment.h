@@ -12,7 +12,7 @@
  * Who writes: one owner, which holds the flock lease of the segment; the head, sleep and latch
  * lines excepted, as marked. Who reads: anybody. What a reader may see: a segment without magic
  * (not ready: -EAGAIN), an odd epoch (being set up or repaired), an old heartbeat (owner dead or
- * stuck); none of these is usable. Order: SYNC(segment-magic) publishes identity, SYNC(epoch)
+ * stuck); none of these is usable. Order: SYNC(segment_magic) publishes identity, SYNC(epoch)
  * brackets repairs, SYNC(heartbeat) says that what was published before the beat is visible.
  * Lap: no counter here wraps (64 bits) and none is ever reset. Crash mid-write: the mechanisms
  * say; ovr_segment_repair mends it under an odd epoch. Capacity: fixed at creation, a bigger

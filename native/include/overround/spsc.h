@@ -2,7 +2,7 @@
  *
  * Who writes: the producer writes records and cursor, the consumer writes head. Who reads: the
  * other; screens may look at both words. What a reader may see: records from head to cursor, all
- * whole. Order: SYNC(spsc-tail) hands records to the consumer, SYNC(spsc-head) hands room back.
+ * whole. Order: SYNC(spsc_tail) hands records to the consumer, SYNC(spsc_head) hands room back.
  * Lap: impossible; a full ring refuses the push, and the producer drops and counts. Crash
  * mid-write: the producer's half record lies beyond the cursor and is invisible; a consumer that
  * dies before advancing reads its records again (its journal tells it which it already took).

@@ -2,7 +2,7 @@
  *
  * Who writes: one thread of one process. Who reads: the recorder while it grows, replay afterwards.
  * What a reader may see: whole records up to the first that fails its checksum. Order:
- * SYNC(tap-used) publishes the bytes; without a live reader the checksum alone is enough. Lap: none,
+ * SYNC(tap_used) publishes the bytes; without a live reader the checksum alone is enough. Lap: none,
  * nothing is overwritten. Crash mid-write: a torn tail, cut by its checksum; pages of a MAP_SHARED
  * file survive the death of every process. Capacity: the file; when it is full the writer goes on
  * in a spare that Python prepared, and without a spare it drops, counts, and marks the gap as soon

@@ -2,7 +2,7 @@
 
 ``/ovr-<instance>-<run id, 16 hex digits>-<key>``: a run never meets the segments of another, and
 leftovers can be told from the living by the lease of the run's roster, which the kernel frees
-with its supervisor.
+with its supervisor. (Segments without a roster, as in tests, live as long as any has an owner.)
 """
 
 from __future__ import annotations
@@ -58,26 +58,29 @@ def list_runs() -> list[Run]:
             run = (match["instance"], int(match["run"], 16))
             found.setdefault(run, []).append("/" + path.name)
     return [
-        Run(
-            instance=instance,
-            run_id=run_id,
-            segments=tuple(names),
-            alive=not lease_is_free(segment_name(instance, run_id, _KEY_OF_ROSTER)),
-        )
+        Run(instance, run_id, tuple(names), alive=_is_alive(instance, run_id, names))
         for (instance, run_id), names in sorted(found.items())
     ]
+
+
+def _is_alive(instance: str, run_id: int, names: list[str]) -> bool:
+    roster = segment_name(instance, run_id, _KEY_OF_ROSTER)
+    deciding = [roster] if roster in names else names
+    return not all(lease_is_free(name) for name in deciding)
 
 
 def remove_stale(now_epoch_s: float, grace_s: float = 5.0) -> list[str]:
     """Remove the segments of dead runs; return their names.
 
-    A run is dead when nobody holds the lease of its roster. One whose roster is missing may just
-    be starting, so it is left alone until its youngest segment is ``grace_s`` old.
+    A run is dead when nobody holds the lease of its roster, or of any segment if there is no
+    roster. One without a roster, or with an empty one, may just be starting: it is left alone
+    until its youngest segment is ``grace_s`` old.
     """
     removed: list[str] = []
     for run in list_runs():
         roster = segment_name(run.instance, run.run_id, _KEY_OF_ROSTER)
-        if run.alive or (roster not in run.segments and _age_s(run, now_epoch_s) < grace_s):
+        starting = _size(roster) == 0 and _age_s(run, now_epoch_s) < grace_s
+        if run.alive or starting:
             continue
         # The roster goes last: an interrupted removal leaves a run that still reads as dead.
         for name in sorted(run.segments, key=lambda name: name == roster):
@@ -85,6 +88,12 @@ def remove_stale(now_epoch_s: float, grace_s: float = 5.0) -> list[str]:
                 posix_ipc.unlink_shared_memory(name)
                 removed.append(name)
     return removed
+
+
+def _size(name: str) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return (_FOLDER / name[1:]).stat().st_size
+    return 0
 
 
 def _age_s(run: Run, now_epoch_s: float) -> float:

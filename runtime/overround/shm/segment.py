@@ -80,30 +80,20 @@ class Segment:
             shared = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600)
         except posix_ipc.ExistentialError:
             raise HostError(f"shared region {name} already exists; is the run alive?") from None
-        segment = None
-        lease_fd = -1
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(shared.unlink)
+            undo.callback(shared.close_fd)
+            lease_fd = _lock(name) if lease else -1
             if lease:
-                lease_fd = _lock(name)
-            # Allocate now: a full /dev/shm shows here as an error, not later as SIGBUS.
-            os.posix_fallocate(shared.fd, 0, size)
+                undo.callback(os.close, lease_fd)
+            _allocate(shared, size)
             segment = cls(shared, kind, size)
-            segment._lease_fd, lease_fd = lease_fd, -1
+            undo.pop_all()
+            segment._lease_fd = lease_fd
+            undo.callback(segment.unlink)
+            undo.callback(segment.close)
             segment._format(capacity, record_size, run_id, mode)
-        except BaseException as error:
-            if lease_fd >= 0:
-                os.close(lease_fd)
-            if segment is None:
-                shared.close_fd()
-            else:
-                segment.close()
-            shared.unlink()
-            if isinstance(error, OSError):
-                raise HostError(
-                    f"no {size} bytes of shared memory for {name}: {error.strerror}; "
-                    "enlarge /dev/shm or lower the capacity"
-                ) from None
-            raise
+            undo.pop_all()
         return segment
 
     def _format(self, capacity: int, record_size: int, run_id: int, mode: int) -> None:
@@ -274,17 +264,27 @@ class Segment:
         return f"<Segment {self.name} {self.kind.name.lower()} {self.capacity}x{self.record_size}>"
 
 
-def _lock(name: str) -> int:
+def _allocate(shared: posix_ipc.SharedMemory, size: int) -> None:
+    """Reserve the pages now: a full /dev/shm shows here as an error, not later as SIGBUS."""
+    try:
+        os.posix_fallocate(shared.fd, 0, size)
+    except OSError as error:
+        raise HostError(
+            f"no {size} bytes of shared memory for {shared.name}: {error.strerror}; "
+            "enlarge /dev/shm or lower the capacity"
+        ) from None
+
+
+def _lock(name: str, attempts: int = _LEASE_ATTEMPTS) -> int:
     """Return a fresh descriptor of the segment that holds its flock; the lease lives with it."""
     # A descriptor of its own: flock belongs to the open file, and a shared or inherited one
     # would keep the lease alive after its owner.
     lease: int = posix_ipc.SharedMemory(name).fd
-    for _ in range(_LEASE_ATTEMPTS):
-        try:
-            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    for attempt in range(attempts):
+        if attempt > 0:
             sleep(_LEASE_PAUSE_S)
-        else:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lease
     os.close(lease)
     raise HostError(f"region {name} already has an owner: stop it first")
@@ -293,7 +293,7 @@ def _lock(name: str) -> int:
 def lease_is_free(name: str) -> bool:
     """Return whether nobody holds the lease of this segment (or there is no such segment)."""
     try:
-        os.close(_lock(name))
+        os.close(_lock(name, attempts=1))
     except posix_ipc.ExistentialError:
         return True
     except HostError:
