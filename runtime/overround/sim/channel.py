@@ -8,6 +8,7 @@ best prices of the burst).
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
@@ -74,6 +75,7 @@ class MarketChannel:
         self._later = later
         self._swapped_share = swapped_share
         self._by_asset: dict[str, dict[MarketSocket, None]] = {}
+        self._prints: dict[int, deque[tuple[Print, int]]] = {}
 
     # -- subscribers ---------------------------------------------------------------------
 
@@ -180,10 +182,23 @@ class MarketChannel:
                 self._send(tuple(yes), book.refresh_text(0))
                 self._send(tuple(no), book.refresh_text(1))
         for printed in prints:
-            mean, deviation, least, most = PRINT_DELAY_MS
-            delay = min(max(self._random.gauss(mean, deviation), least), most)
-            print_ms = stamp + round(delay)
-            self._later(delay / 1000, partial(self._print, market, printed, print_ms))
+            self._schedule(market, printed, stamp)
+
+    def _schedule(self, market: SimMarket, printed: Print, stamp: int) -> None:
+        """Print a trade later, never before an earlier trade of the same market."""
+        mean, deviation, least, most = PRINT_DELAY_MS
+        delay = min(max(self._random.gauss(mean, deviation), least), most)
+        queue = self._prints.setdefault(market.index, deque())
+        print_ms = stamp + round(delay)
+        if queue:
+            print_ms = max(print_ms, queue[-1][1])
+        queue.append((printed, print_ms))
+        self._later(delay / 1000, partial(self._print_next, market, queue))
+
+    def _print_next(self, market: SimMarket, queue: deque[tuple[Print, int]]) -> None:
+        # Whichever timer fires first prints the oldest: order holds even if timers swap.
+        printed, print_ms = queue.popleft()
+        self._print(market, printed, print_ms)
 
     def _price_change(
         self,

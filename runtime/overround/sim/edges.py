@@ -38,6 +38,7 @@ class _Open:
     kind: str
     leg: MarketFlow
     order: Order
+    opened_ns: int
     until_ns: int
     pulled: list[tuple[BookSide, int, int]]
 
@@ -143,6 +144,7 @@ class EdgeMaker:
         hold_ms: int,
     ) -> bool:
         against = BookSide.BID if quote == BookSide.ASK else BookSide.ASK
+        before = self._exchange.engine.top(leg.market.index)
         pulled = []
         for level in leg.makers.prices(against):
             if (level < price) if against == BookSide.BID else (level > price):
@@ -159,8 +161,12 @@ class EdgeMaker:
             other.frozen = True
             if other is not leg:
                 self._deepen(other, quote, size)
+        if quote == BookSide.ASK:
+            leg.reference = (top.bid_ticks, before.ask_ticks)
+        else:
+            leg.reference = (before.bid_ticks, top.ask_ticks)
         until_ns = now_ns + (hold_ms or self._settings.hold_ms) * NS_PER_MS
-        self._active = _Open(kind, leg, order, until_ns, pulled)
+        self._active = _Open(kind, leg, order, now_ns, until_ns, pulled)
         self.opened += 1
         return True
 
@@ -200,4 +206,5 @@ class EdgeMaker:
             self._restore(edge.leg, edge.pulled)
         for leg in self._legs:
             leg.frozen = False
-        self._next_ns = now_ns + self._pause_ns()
+            leg.reference = None
+        self._next_ns = max(now_ns, edge.opened_ns + self._pause_ns())

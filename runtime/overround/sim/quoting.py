@@ -30,6 +30,9 @@ TAIL_TICKS = 60
 DEPTH_TICKS = 3.0
 FOLLOW_SHARE = 0.3
 IMPROVE_SHARE = 0.4
+TOUCH_STAYS_SHARE = 0.6
+"""How often the last order of a best price is left alone: the touch is refilled, not emptied."""
+
 BURST_SHARE = 0.05
 BURST_MORE_SHARE = 0.65
 BURST_EVENTS_MAX = 20
@@ -63,6 +66,8 @@ class MarketFlow:
         self.makers = makers
         self.market = makers.market
         self.frozen = False
+        self.reference: tuple[int, int] | None = None
+        """Best prices to quote around while an edge stands on this leg."""
         self._exchange = exchange
         self._guard = guard
         self._random = makers.random
@@ -91,7 +96,7 @@ class MarketFlow:
                 return
             if draw < FOLLOW_SHARE and self._follow(self._anchor_at(time_s)):
                 return
-            if draw > 1 - IMPROVE_SHARE and self._close_spread():
+            if draw > 1 - IMPROVE_SHARE and self._close_spread(self._anchor_at(time_s)):
                 return
         self._level_event()
 
@@ -140,7 +145,7 @@ class MarketFlow:
     def _level_event(self) -> None:
         random = self._random
         side = BookSide.BID if random.random() < 0.5 else BookSide.ASK
-        bid, ask = self._best()
+        bid, ask = self.reference or self._best()
         if not bid or ask == PRICE_TICKS_MAX:
             return
         if random.random() < TOUCH_SHARE:
@@ -168,11 +173,12 @@ class MarketFlow:
         orders = self.makers.resting(side, price)
         if not orders:
             return
-        bid, ask = self._best()
-        if len(orders) == 1 and (
-            levels <= self._floor[side] or (self.frozen and price in (bid, ask))
-        ):
-            return
+        if len(orders) == 1:
+            at_touch = price in self._best()
+            if levels <= self._floor[side] or (at_touch and self.frozen):
+                return
+            if at_touch and self._random.random() < TOUCH_STAYS_SHARE:
+                return
         # The youngest goes most often: recorded levels keep a stable core.
         order = orders[-1] if self._random.random() < 0.8 else self._random.choice(orders)
         self._exchange.cancel(order.id)
@@ -182,10 +188,6 @@ class MarketFlow:
         bid, ask = self._best()
         if not bid or ask == PRICE_TICKS_MAX:
             return False
-        anchor = self._anchor
-        if not self.market.mid_path_ticks and self._random.random() < 0.5:
-            # Trades push towards where the event's prices sum to one.
-            side = BookSide.BID if bid + ask > 2 * anchor else BookSide.ASK
         prices = self.makers.prices(side)
         if len(prices) <= self._floor[side]:
             return False
@@ -221,14 +223,25 @@ class MarketFlow:
             self.makers.add(quote, fresh, self._size(0))
         return True
 
-    def _close_spread(self) -> bool:
-        """Quote inside a spread wider than one tick, where the set allows it."""
+    def _close_spread(self, anchor: int) -> bool:
+        """Quote inside a spread wider than one tick, up to the anchor and where the set allows."""
         bid, ask = self._best()
         tick = self._tick()
         if not bid or ask == PRICE_TICKS_MAX or ask - bid <= tick:
             return False
-        side = BookSide.BID if self._random.random() < 0.5 else BookSide.ASK
-        price = bid + tick if side == BookSide.BID else ask - tick
-        if not self._guard(self.market.index, side, price):
+        near_bid = min(anchor // tick * tick, ask - tick)
+        near_ask = max(-(-anchor // tick) * tick, bid + tick)
+        if self._random.random() < 0.5:
+            near_bid, near_ask = bid + tick, ask - tick
+        sides = [
+            (side, price)
+            for side, price, room in (
+                (BookSide.BID, near_bid, bid < near_bid <= anchor),
+                (BookSide.ASK, near_ask, ask > near_ask >= anchor),
+            )
+            if room and self._guard(self.market.index, side, price)
+        ]
+        if not sides:
             return False
+        side, price = self._random.choice(sides)
         return self.makers.add(side, price, self._size(0))

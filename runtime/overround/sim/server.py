@@ -100,7 +100,8 @@ class Server:
         except OSError as error:
             await self._runner.cleanup()
             raise HostError(
-                f"cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}; "
+                f"cannot listen on {settings.host}:{settings.port}: "
+                f"{os.strerror(error.errno or 0)}; "
                 "choose another port or 0 for any"
             ) from None
         self.port = self._runner.addresses[0][1]
