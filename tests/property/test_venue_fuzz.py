@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from overround.errors import ConfigError, OrderError, VenueError
 from overround.venues.contract import MarketSpec
-from overround.venues.polymarket import catalog, intake, wire
+from overround.venues.polymarket import catalog, wire
 from overround.venues.polymarket.auth import Credentials, Signer, verify_l1, verify_l2
 from overround.venues.polymarket.fees import FeeSchedule
-from overround.venues.polymarket.orders import exchange_domain, verify_order
+from overround.venues.polymarket.orders import OrderParams, exchange_domain, verify_order
 from overround.venues.polymarket.records import own_fills
 
 ORDER_ID = "0x" + "bc" * 32
@@ -136,25 +136,6 @@ ANSWER: dict[str, Any] = {
     "makingAmount": "1",
     "tradeIDs": ["t"],
 }
-REQUEST: dict[str, Any] = {
-    "order": {
-        "salt": 1,
-        "maker": "0x" + "11" * 20,
-        "signer": "0x" + "11" * 20,
-        "tokenId": "5",
-        "makerAmount": "1",
-        "takerAmount": "2",
-        "side": "BUY",
-        "expiration": "0",
-        "signatureType": 0,
-        "timestamp": "1",
-        "metadata": "0x" + "00" * 32,
-        "builder": "0x" + "00" * 32,
-        "signature": "0x00",
-    },
-    "owner": "us",
-    "orderType": "GTC",
-}
 SMALL: dict[str, Any] = {
     "canceled": ["0x1"],
     "not_canceled": {"0x2": "already matched"},
@@ -166,7 +147,7 @@ SMALL: dict[str, Any] = {
     "heartbeat_id": "h",
     "version": 2,
 }
-TEMPLATES = (ORDER, TRADE, EVENT, CLOB, ANSWER, REQUEST, SMALL)
+TEMPLATES = (ORDER, TRADE, EVENT, CLOB, ANSWER, SMALL)
 
 
 def names(value: object) -> set[str]:
@@ -253,8 +234,6 @@ RAISING: list[Callable[[int, bytes], object]] = [
     lambda status, body: catalog.parse_event(body),
     lambda status, body: catalog.parse_clob_market(body),
     lambda status, body: catalog.parse_clob_market(body, BASE),
-    lambda status, body: intake.decode_order_request(body),
-    lambda status, body: intake.decode_batch_request(body),
     lambda status, body: FeeSchedule.decode(body),
     wire.decode_cancel,
     wire.decode_open_orders,
@@ -342,14 +321,23 @@ def test_headers_of_a_stranger_prove_nothing(headers: dict[str, str]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(mutated())
-def test_order_request_that_reads_can_be_verified(body: bytes) -> None:
-    try:
-        request = intake.decode_order_request(body)
-    except VenueError:
-        return
-    domain = exchange_domain(neg_risk=False)
-    assert verify_order(request.params, request.signature, domain) is None
+@given(st.integers(), st.text(max_size=44), st.text(max_size=140), st.binary(max_size=33))
+def test_order_of_a_stranger_verifies_as_nothing(
+    number: int, address: str, signature: str, word: bytes
+) -> None:
+    params = OrderParams(
+        salt=number,
+        maker=address,
+        signer=address,
+        token_id=number,
+        maker_amount=1,
+        taker_amount=1,
+        side=0,
+        signature_type=number % 4,
+        timestamp_ms=1,
+        metadata=word,
+    )
+    assert verify_order(params, signature, exchange_domain(neg_risk=False)) is None
 
 
 @given(st.one_of(st.text(max_size=70), st.binary(max_size=40)))

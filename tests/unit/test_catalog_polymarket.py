@@ -78,6 +78,8 @@ def test_complete_event_becomes_a_complete_set_in_question_order() -> None:
         event(market(0), market(1), negRiskAugmented=True),
         event(market(0), market(2)),
         event(market(0), market(1, negRiskOther=True)),
+        event(market(0), market(1, outcomes='["No", "Yes"]')),
+        event(market(0), market(1, negRisk=False)),
         event(market(0), market(1, negRiskMarketID="0x" + "bb" * 32)),
         event(market(0), market(1, acceptingOrders=False)),
         event(market(0), market(1, enableOrderBook=False)),
@@ -114,6 +116,11 @@ def test_member_that_lost_for_good_leaves_the_set() -> None:
     ]
     (dead,) = (spec for spec in page.markets if not spec.set_id)
     assert (dead.resolved, dead.winner, dead.accepting_orders) == (True, 1, False)
+
+
+def test_market_without_its_own_flag_signs_as_its_event_says() -> None:
+    page = parse_event(event(market(0, negRisk=None), market(1)))
+    assert all(spec.neg_risk and spec.set_complete for spec in page.markets)
 
 
 def test_event_without_neg_risk_has_no_set() -> None:

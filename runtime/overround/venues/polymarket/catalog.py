@@ -74,13 +74,13 @@ def _parse_event(value: object, problems: list[str]) -> list[MarketSpec]:
     event = Fields(value, "event")
     listed: list[tuple[MarketSpec, Fields]] = []
     entries = event.list("markets")
+    neg_risk = event.flag("negRisk") or event.flag("enableNegRisk")
     for entry in entries:
         try:
             fields = Fields(entry, "market")
-            listed.append((_parse_market(fields), fields))
+            listed.append((_parse_market(fields, neg_risk), fields))
         except VenueError as error:
             problems.append(str(error))
-    neg_risk = event.flag("negRisk") or event.flag("enableNegRisk")
     set_id = event.text("negRiskMarketID", "")
     if not neg_risk or not set_id or len(listed) > SET_MEMBERS_MAX:
         return [spec for spec, _ in listed]
@@ -101,8 +101,9 @@ def _join_set(
     dead: list[MarketSpec] = []
     for spec, fields in listed:
         other = fields.flag("negRiskOther") or fields.text("negRiskMarketID", set_id) != set_id
+        yes_first = _encoded_list(fields, "outcomes")[0].lower() == "yes"
         lost = spec.resolved and spec.winner == 1
-        if other or (not spec.accepting_orders and not lost):
+        if other or not yes_first or not spec.neg_risk or (not spec.accepting_orders and not lost):
             complete = False
         (dead if lost else living).append(spec)
     joined = [
@@ -129,7 +130,7 @@ def _question_index(fields: Fields, set_id: str) -> int:
         return SET_MEMBERS_MAX
 
 
-def _parse_market(fields: Fields) -> MarketSpec:
+def _parse_market(fields: Fields, event_neg_risk: bool) -> MarketSpec:
     condition_id = _condition(fields, "conditionId")
     protocol = 3 if fields.text("version", "v1").lower() == "v2" else 2
     tokens = _encoded_list(fields, "positionIds" if protocol == 3 else "clobTokenIds")
@@ -146,7 +147,7 @@ def _parse_market(fields: Fields) -> MarketSpec:
         token_no=_token(fields, tokens[1]),
         tick_ticks=_tick(fields, "orderPriceMinTickSize"),
         min_size_lots=_min_size(fields, "orderMinSize"),
-        neg_risk=fields.flag("negRisk"),
+        neg_risk=fields.flag("negRisk", default=event_neg_risk),
         set_id=SET_NONE,
         fee_rate_ppm=rate_ppm,
         fee_exponent=exponent,
