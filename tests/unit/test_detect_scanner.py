@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from oracle.regions import SHARE, TRUSTED, Regions
+from overround._native import ffi, lib
 from overround.decide.strategy import Signal, SignalKind
 from overround.detect.kernels import load
 from overround.detect.scanner import SWEEP_INTERVAL_NS, Limits, Scanner, Shard
+from overround.layout.board import BOARD
 from overround.layout.catalog import MarketStatus
 from overround.layout.change import BookFlag
 from overround.observe.metrics import Histogram, Value
@@ -57,12 +59,17 @@ class Rig:
         self.signals.append(signal)
         return self.accept
 
-    def start(self, *, edge_min: int = 2_000, size_max: int = 200 * SHARE) -> None:
+    def start(
+        self,
+        *,
+        edge_min: int = 2_000,
+        size_max: int = 200 * SHARE,
+        shards: list[Shard] | None = None,
+    ) -> None:
         regions = self.regions
         regions.beat(self.now_ns)
-        self.shard = Shard(0, regions.reader(), regions.board, regions.board_segment)
         self.scanner = Scanner(
-            [self.shard],
+            shards or [Shard(0, regions.reader(), regions.board, regions.board_segment)],
             regions.catalog,
             capacity=regions.catalog_segment.capacity,
             kernels=KERNELS,
@@ -285,7 +292,74 @@ def test_old_ring_records_do_not_undo_a_sweep_of_the_board(rig: Rig) -> None:
         rig.regions.changes.publish(record)
     assert rig.turn() == []
     assert rig.turn(SWEEP_INTERVAL_NS) == []
+    asks = rig.scanner._columns.ask_ticks
+    assert [int(asks[market]) for market in markets] == [FAIR[2]] * 3
+
+
+def test_while_a_region_is_repaired_its_books_are_not_even_scanned(rig: Rig) -> None:
+    markets = start_fair(rig)
+    pointer = rig.regions.board_segment.pointer
+    lib.ovr_segment_takeover_begin(pointer, 1, 1, 1)
+    cheapen(rig, markets)
+    assert rig.turn() == []
+    assert rig.turn(SWEEP_INTERVAL_NS) == []
     assert rig.meters.values[Value.UNUSABLE_SKIPPED] == 0
+    lib.ovr_segment_takeover_end(pointer)
+    assert len(rig.turn()) == 1
+
+
+def test_a_slot_whose_writer_died_in_the_middle_is_not_trusted(rig: Rig) -> None:
+    markets = rig.regions.add_set(3)
+    cheapen(rig, markets)
+    slot = ffi.cast("uint64_t *", rig.regions.board_segment.pointer)
+    word = (lib.OVR_HEADER_BYTES + markets[1] * BOARD.itemsize) // 8
+    slot[word] |= 1  # odd: being written, for ever
+    rig.start()
+    assert rig.signals == []
+    assert rig.meters.values[Value.UNUSABLE_SKIPPED] == 0
+    assert rig.regions.board_segment.take_over() == 1
+    rig.publish(markets[1], CHEAP)
+    assert len(rig.turn()) == 1
+
+
+def test_a_set_across_two_shards_needs_both_owners_alive(rig: Rig) -> None:
+    other = Regions()
+    try:
+        near = rig.regions.add_market(set_index=3, set_size=2, set_position=0)
+
+        def second_shard(record: np.ndarray) -> None:
+            record["shard"] = 1
+
+        far = rig.regions.add_market(set_index=3, set_size=2, set_position=1, change=second_shard)
+        other.beat(START_NS)
+        rig.start(
+            shards=[
+                Shard(0, rig.regions.reader(), rig.regions.board, rig.regions.board_segment),
+                Shard(1, other.reader(), other.board, other.board_segment),
+            ]
+        )
+        rig.publish(near, CHEAP)
+        other.publish(far, CHEAP, now_ns=rig.now_ns)
+        (signal,) = rig.turn()
+        epochs = [rig.regions.board_segment.epoch, other.board_segment.epoch]
+        assert [leg.ingress_epoch for leg in signal.legs] == epochs
+        assert rig.turn(LEASE_NS + 1) == []  # only the first shard beats here
+        assert rig.meters.values[Value.UNUSABLE_SKIPPED] > 0
+        other.beat(rig.now_ns)
+        assert len(rig.turn(SWEEP_INTERVAL_NS)) == 1
+    finally:
+        other.close()
+
+
+def test_a_set_of_a_shard_without_regions_is_never_usable(rig: Rig) -> None:
+    def second_shard(record: np.ndarray) -> None:
+        record["shard"] = 1
+
+    markets = rig.regions.add_set(2, change=second_shard)
+    cheapen(rig, markets)
+    rig.start()
+    cheapen(rig, markets)
+    assert rig.turn() == []
 
 
 def test_a_crossed_trusted_book_is_an_alarm_and_no_signal(rig: Rig) -> None:
