@@ -91,7 +91,7 @@ def play_slowly(slow: SlowExchange, orders: list[Order]) -> None:
     for number, order in enumerate(orders):
         for event in slow.submit(order, NOW_MS):
             if event[0] == "matched":
-                slow.settle(event[1], True)  # type: ignore[arg-type]
+                slow.settle(event[1], True)
         if number % 5 == 4:
             slow.cancel(orders[number - 2].id)
 
@@ -99,9 +99,7 @@ def play_slowly(slow: SlowExchange, orders: list[Order]) -> None:
 @pytest.mark.parametrize("resting", [10, 1_000, 10_000])
 def test_submit_settle_cancel(benchmark: Callable[..., Any], resting: int) -> None:
     """One round is ORDERS orders into a fresh copy of the same book."""
-    trades = benchmark.pedantic(  # type: ignore[attr-defined]
-        play, setup=lambda: (prepared(resting), {}), rounds=10
-    )
+    trades = benchmark.pedantic(play, setup=lambda: (prepared(resting), {}), rounds=10)
     assert trades > ORDERS // 10
 
 
@@ -116,7 +114,7 @@ def test_twin_takes_a_tenth_of_the_stream(benchmark: Callable[..., Any]) -> None
             slow.submit(order, NOW_MS)
         return (slow, stream(ORDERS // 10, 0.75, SEED)), {}
 
-    benchmark.pedantic(play_slowly, setup=setup, rounds=3)  # type: ignore[attr-defined]
+    benchmark.pedantic(play_slowly, setup=setup, rounds=3)
 
 
 def test_cancel_inside_a_long_queue(benchmark: Callable[..., Any]) -> None:
@@ -134,4 +132,4 @@ def test_cancel_inside_a_long_queue(benchmark: Callable[..., Any]) -> None:
         for order_id in ids:
             engine.cancel(order_id)
 
-    benchmark.pedantic(cancel, setup=setup, rounds=5)  # type: ignore[attr-defined]
+    benchmark.pedantic(cancel, setup=setup, rounds=5)

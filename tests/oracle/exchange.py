@@ -98,11 +98,7 @@ class SlowExchange:
         return True
 
     def flows(self) -> list[tuple[int, tuple[int, int, int, int, int, int]]]:
-        return [
-            (trade[1], flow)  # type: ignore[misc]
-            for trade in self.pending.values()
-            for flow in trade[2]  # type: ignore[attr-defined]
-        ]
+        return [(trade[1], flow) for trade in self.pending.values() for flow in trade[2]]
 
     def reserved_cash(self, account: int) -> int:
         orders = sum(
@@ -208,10 +204,10 @@ class SlowExchange:
         trade = self.pending.pop(trade_id)
         market = trade[1]
         if confirmed:
-            self.fees += trade[4]  # type: ignore[operator]
-            for account, outcome, cash_out, cash_in, lots_out, lots_in in trade[2]:  # type: ignore[attr-defined]
+            self.fees += trade[4]
+            for account, outcome, cash_out, cash_in, lots_out, lots_in in trade[2]:
                 self.deposit(account, cash_in - cash_out)
-                self.grant(account, market, outcome, lots_in - lots_out)  # type: ignore[arg-type]
+                self.grant(account, market, outcome, lots_in - lots_out)
         return [("TradeSettled", trade_id, market, confirmed)]
 
     # -- submitting ----------------------------------------------------------------------
@@ -297,7 +293,7 @@ class SlowExchange:
 
     def bad_terms(self, order: Order, plan: list[dict[str, object]]) -> Plain | None:
         kills = order.order_type in (OrderType.FOK, OrderType.FAK)
-        met = sum(trade["lots"] for trade in plan)  # type: ignore[misc]
+        met = sum(trade["lots"] for trade in plan)
         now = bool(plan) or kills
         worth = Fraction(order.size_lots * order.price_ticks, 10_000)
         if order.side == Side.BUY:
@@ -305,7 +301,7 @@ class SlowExchange:
             fee = self.fee(
                 order.size_lots, order.price_ticks, rules.fee_rate_ppm, rules.fee_exponent
             )
-            exact = sum(trade["cash"] + trade["fee"] for trade in plan)  # type: ignore[operator]
+            exact = sum(trade["cash"] + trade["fee"] for trade in plan)
             if not kills:
                 exact += ceil(Fraction((order.size_lots - met) * order.price_ticks, 10_000))
             needed = max(ceil(worth) + (fee if now else 0), exact)
@@ -330,14 +326,14 @@ class SlowExchange:
 
     def carry_out(self, order: Order, trade: dict[str, object]) -> list[Plain]:
         self.trades += 1
-        lots, cash, fee = int(trade["lots"]), int(trade["cash"]), int(trade["fee"])  # type: ignore[call-overload]
+        lots, cash, fee = int(trade["lots"]), int(trade["cash"]), int(trade["fee"])
         order.filled_lots += lots
         if order.side == Side.BUY:
             flows = [(order.account, int(order.outcome), cash + fee, 0, 0, lots)]
         else:
             flows = [(order.account, int(order.outcome), 0, cash - fee, lots, 0)]
         legs, done, backing = [], [], 0
-        for maker, part, form, maker_cash in trade["legs"]:  # type: ignore[attr-defined]
+        for maker, part, form, maker_cash in trade["legs"]:
             maker.filled_lots += part
             legs.append((maker.id, maker.outcome, maker.side, maker.price_ticks, part, form,
                          maker_cash))  # fmt: skip
@@ -350,10 +346,10 @@ class SlowExchange:
                 self.resting = [o for o in self.resting if o.id != maker.id]
                 done.append(("done", maker.id, DoneReason.FILLED, maker.filled_lots))
         self.last[order.market] = (order.outcome, order.side, trade["price"], lots)
-        self.pending[self.trades] = (self.trades, order.market, tuple(flows), backing, fee)  # type: ignore[assignment]
+        self.pending[self.trades] = (self.trades, order.market, tuple(flows), backing, fee)
         matched = ("matched", self.trades, order.market, order.id, order.outcome, order.side,
                    trade["price"], lots, cash, fee, tuple(legs))  # fmt: skip
-        level = self.level_event(order.market, not self.is_bid(order), int(trade["yes"]))  # type: ignore[call-overload]
+        level = self.level_event(order.market, not self.is_bid(order), int(trade["yes"]))
         return [matched, *done, level]
 
     # -- comparison ----------------------------------------------------------------------
@@ -364,9 +360,10 @@ class SlowExchange:
         for index, rules in sorted(self.markets.items()):
             sides = []
             for bids in (True, False):
-                queues: dict[int, list[tuple[str, int]]] = {}
+                queues: dict[int, list[Plain]] = {}
                 for order in self.side(index, bids):
-                    entry = (order.id, order.size_lots - order.filled_lots)
+                    left = order.size_lots - order.filled_lots
+                    entry = (order.id, order.account, order.outcome, left, order.expires_epoch_s)
                     queues.setdefault(self.yes_price(order), []).append(entry)
                 sides.append(tuple(queues.items()))
             is_open = index not in self.closed

@@ -56,10 +56,10 @@ class Desk:
         self.count += 1
         size = round(shares * SHARE)
         order_id = str(more.pop("id", f"o{self.count}"))
-        return Order(order_id, account, 0, outcome, side, price, size, kind, **more)  # type: ignore[arg-type]
+        return Order(order_id, account, 0, outcome, side, price, size, kind, **more)
 
     def submit(self, *args: object, **more: object) -> list[Event]:
-        events = self.engine.submit(self.order(*args, **more), NOW_MS)  # type: ignore[arg-type]
+        events = self.engine.submit(self.order(*args, **more), NOW_MS)
         self.engine.check()
         return events
 

@@ -202,6 +202,8 @@ def _show_seed() -> None:
     print(f"OVERROUND_SEED={SEED}")
 
 
+# Shrinking a failure takes minutes; the default limit would kill it before it is reported.
+@pytest.mark.timeout(600)
 def test_random_commands_leave_engine_and_twin_equal() -> None:
     """Events after each command and the state hash agree; money is conserved throughout."""
     run_state_machine_as_test(

@@ -252,11 +252,11 @@ class MatchingEngine:
     # -- proof ---------------------------------------------------------------------------
 
     def state(self) -> tuple[object, ...]:
-        """Return everything that decides future events, as nested tuples in canonical order."""
+        """Return books, balances and unsettled trades as nested tuples in canonical order."""
         return markets_state(self._markets), self.accounts.state(), self._trade_id
 
     def state_hash(self) -> str:
-        """Return the digest of ``state``: equal for engines that will behave alike."""
+        """Return 32 hex digits, equal for equal ``state``."""
         return digest(self.state())
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from overround.errors import InvariantError
 from overround.match.accounts import Accounts
 from overround.match.book import Market
+from overround.match.types import Order
 
 __all__ = ["check_books", "check_reservations", "digest", "markets_state"]
 
@@ -20,13 +21,17 @@ def digest(state: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _resting(order: Order) -> tuple[object, ...]:
+    return order.id, order.account, order.outcome, order.remaining_lots, order.expires_epoch_s
+
+
 def markets_state(markets: Mapping[int, Market]) -> tuple[object, ...]:
-    """Return per market its index, tick, openness, queues of (id, lots) and last trade."""
+    """Return per market its index, tick, openness, queues of orders and last trade."""
     rows: list[object] = []
     for index, market in sorted(markets.items()):
         sides = tuple(
             tuple(
-                (price, tuple((o.id, o.remaining_lots) for o in side.levels[price].orders.values()))
+                (price, tuple(_resting(order) for order in side.levels[price].orders.values()))
                 for price in side.prices()
             )
             for side in market.book.sides
