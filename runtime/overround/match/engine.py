@@ -81,8 +81,8 @@ GTD_LEAD_S = 60
 GTD_LIFE_MIN_S = 180
 """A GTD order must state a time at least this far ahead."""
 
-DONE_ORDERS_MAX = 1_000_000
-"""Finished orders kept for queries and to refuse their ids again; the oldest are forgotten."""
+DONE_ORDERS_MAX = 250_000
+"""Finished orders kept, about 100 MB, for queries and to refuse their ids; older are forgotten."""
 
 _EXPIRIES_MIN = 1024
 """Notes of GTD ends kept before dead ones are looked for."""
