@@ -69,8 +69,10 @@ def _is_alive(instance: str, run_id: int, names: list[str]) -> bool:
     return not all(lease_is_free(name) for name in deciding)
 
 
-def remove_stale(now_epoch_s: float, grace_s: float = 5.0) -> list[str]:
-    """Remove the segments of dead runs; return their names.
+def remove_stale(
+    now_epoch_s: float, grace_s: float = 5.0, *, instance: str | None = None
+) -> list[str]:
+    """Remove the segments of dead runs (of one instance, or of all); return their names.
 
     A run is dead when nobody holds the lease of its roster, or of any segment if there is no
     roster. One without a roster, or with an empty one, may just be starting: it is left alone
@@ -80,7 +82,7 @@ def remove_stale(now_epoch_s: float, grace_s: float = 5.0) -> list[str]:
     for run in list_runs():
         roster = segment_name(run.instance, run.run_id, _KEY_OF_ROSTER)
         starting = _size(roster) == 0 and _age_s(run, now_epoch_s) < grace_s
-        if run.alive or starting:
+        if run.alive or starting or instance not in (None, run.instance):
             continue
         # The roster goes last: an interrupted removal leaves a run that still reads as dead.
         for name in sorted(run.segments, key=lambda name: name == roster):

@@ -1,0 +1,120 @@
+"""The tap: what was appended is read back, up to the first damaged byte and not one further."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+
+from overround.errors import HostError, LayoutError
+from overround.shm.tap import TapKind, TapRecord, TapWriter, read_tap, tap_files
+
+KIB = 1024
+
+
+def test_records_come_back_as_they_went(tmp_path: Path):
+    writer = TapWriter(tmp_path, 64 * KIB, 4, run_id=9)
+    expected = [
+        TapRecord(TapKind.MARKET, 1, 0, b'{"index": 0}'),
+        TapRecord(TapKind.CONNECT, 2, 1, b""),
+        TapRecord(TapKind.FRAME_IN, 3, 1, bytes(range(256))),
+        TapRecord(TapKind.FRAME_OUT, 2**63, 2**32 - 1, b"PING"),
+    ]
+    for record in expected:
+        assert writer.append(record.kind, record.recv_ns, record.connection, record.payload)
+    assert list(read_tap(tap_files(tmp_path))) == expected  # while it is still open
+    written = writer.bytes
+    writer.close()
+    assert list(read_tap(tap_files(tmp_path))) == expected
+    (path,) = tap_files(tmp_path)
+    assert path.stat().st_size == 64 + written  # cut to size; the unused spare is gone
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_rolls_through_files_and_goes_on_after_a_restart(tmp_path: Path):
+    for start in (0, 100):
+        writer = TapWriter(tmp_path, 4 * KIB, 100)
+        for number in range(start, start + 100):
+            assert writer.append(TapKind.FRAME_IN, number, 0, b"x" * 300)
+            writer.roll()
+        assert writer.dropped == 0
+        writer.close()
+    files = tap_files(tmp_path)
+    assert [path.name for path in files] == [f"tap-{n:06d}.ovt" for n in range(len(files))]
+    assert len(files) > 10
+    assert [record.recv_ns for record in read_tap(files)] == list(range(200))
+
+
+def test_limit_drops_counts_and_never_overwrites(tmp_path: Path):
+    writer = TapWriter(tmp_path, 4 * KIB, 2)
+    kept = 0
+    for number in range(50):
+        kept += writer.append(TapKind.FRAME_IN, number, 0, b"x" * 300)
+        assert writer.roll() == (len(tap_files(tmp_path)) < 2 or writer.native_pointer.rolls == 0)
+    assert writer.dropped == 50 - kept
+    assert len(tap_files(tmp_path)) == 2
+    writer.close()
+    records = list(read_tap(tap_files(tmp_path)))
+    assert [record.recv_ns for record in records] == list(range(kept))
+    with pytest.raises(HostError, match="tap_segments_max"):
+        TapWriter(tmp_path, 4 * KIB, 2)
+
+
+def test_gap_says_how_many_were_lost(tmp_path: Path):
+    writer = TapWriter(tmp_path, 4 * KIB, 2)
+    for number in range(50):
+        writer.append(TapKind.FRAME_IN, number, 0, b"x" * 300)
+        writer.roll()
+    dropped = writer.dropped
+    assert dropped > 0
+    writer.segments_max = 3  # somebody made room
+    assert writer.roll()
+    assert writer.append(TapKind.FRAME_IN, 99, 0, b"again")
+    writer.close()
+    gap, last = list(read_tap(tap_files(tmp_path)))[-2:]
+    assert gap.kind is TapKind.GAP
+    assert struct.unpack("<Q", gap.payload) == (dropped,)
+    assert last.recv_ns == 99
+
+
+def test_closed_tap_refuses(tmp_path: Path):
+    writer = TapWriter(tmp_path, 4 * KIB, 2)
+    writer.close()
+    assert not writer.append(TapKind.TICK, 1, 0, b"")
+    assert writer.dropped == 1
+
+
+def test_any_damage_ends_the_file_cleanly(tmp_path: Path):
+    writer = TapWriter(tmp_path, 16 * KIB, 2)
+    for number in range(20):
+        writer.append(TapKind.FRAME_IN, number, 7, b"payload %d" % number)
+    writer.close()
+    (path,) = tap_files(tmp_path)
+    whole = path.read_bytes()
+    size = 24 + 16
+    rng = random.Random(20)
+    for _ in range(300):
+        damaged = bytearray(whole)
+        place = rng.randrange(64, len(whole))
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        records = list(read_tap([path]))
+        number, offset = divmod(place - 64, size)
+        payload_end = 24 + len(b"payload %d" % number)
+        expected = 20 if offset >= payload_end else number  # padding is not data
+        assert [record.recv_ns for record in records] == list(range(expected))
+    for cut in range(64, len(whole)):
+        path.write_bytes(whole[:cut])
+        records = list(read_tap([path]))
+        assert len(records) in ((cut - 64) // size, (cut - 64) // size + 1)
+        assert [record.recv_ns for record in records] == list(range(len(records)))
+
+
+def test_foreign_file_is_refused(tmp_path: Path):
+    path = tmp_path / "tap-000000.ovt"
+    for data in (b"", b"x" * 100, b"OVRTAP01" + bytes(100)):
+        path.write_bytes(data)
+        with pytest.raises(LayoutError, match="no tap file"):
+            list(read_tap([path]))
