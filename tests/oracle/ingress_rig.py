@@ -1,4 +1,4 @@
-"""A real ingress process on real regions, under a venue the test scripts."""
+"""A real ingress process on real regions, under any venue."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from oracle.venue_script import ScriptBook, VenueScript
+from oracle.venue_script import ScriptBook
 from overround.clock import monotonic_ns
 from overround.config.schema import Capacity, Ingress, Settings, Supervise, Venue
 from overround.layout.catalog import CATALOG, SET_NONE, MarketStatus
@@ -41,18 +42,27 @@ QUICK = Ingress(
 """Waits a test can afford; nothing else differs from the defaults."""
 
 
+class AnyVenue(Protocol):
+    """Where a venue answers."""
+
+    rest_url: str
+    ws_url: str
+
+
 class IngressRig:
     """One shard: catalog written here, ingress in a process of its own, regions read here."""
 
     def __init__(
-        self, directory: Path, venue: VenueScript, ingress: Ingress = QUICK, *, tap_files: int = 4
+        self, directory: Path, venue: AnyVenue, ingress: Ingress = QUICK, *, tap_files: int = 4
     ) -> None:
-        self.venue = venue
         self.settings = Settings(
             instance=f"t{os.getpid():x}",
             run_dir=directory,
             venue=Venue(
-                rest_url=venue.rest_url, ws_market_url=venue.ws_url, request_timeout_ms=2_000
+                rest_url=venue.rest_url,
+                gamma_url=venue.rest_url,
+                ws_market_url=venue.ws_url,
+                request_timeout_ms=2_000,
             ),
             capacity=Capacity(
                 markets=64,
@@ -88,8 +98,6 @@ class IngressRig:
         self.process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> IngressRig:
-        for book in self.venue.books.values():
-            self.list_market(book)
         await self.start()
         return self
 

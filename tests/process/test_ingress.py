@@ -18,7 +18,16 @@ from overround.layout.trade import TradeKind
 from overround.observe.metrics import Value
 from overround.shm.tap import TapKind, read_tap, tap_files
 
-MakeRig = Callable[..., AbstractAsyncContextManager[IngressRig]]
+
+class ScriptedRig(IngressRig):
+    """The ingress under a scripted venue."""
+
+    def __init__(self, directory: Path, venue: VenueScript, ingress: Ingress, **more: int) -> None:
+        super().__init__(directory, venue, ingress, **more)
+        self.venue = venue
+
+
+MakeRig = Callable[..., AbstractAsyncContextManager[ScriptedRig]]
 
 
 def make_book(number: int = 0, *, levels: int = 5) -> ScriptBook:
@@ -36,10 +45,12 @@ def make_rig(tmp_path: Path) -> MakeRig:
     @asynccontextmanager
     async def make(
         books: list[ScriptBook], ingress: Ingress = QUICK, *, snapshots: bool = True, **more: int
-    ) -> AsyncIterator[IngressRig]:
+    ) -> AsyncIterator[ScriptedRig]:
         venue = VenueScript(books)
         venue.send_snapshots = snapshots
-        async with venue, IngressRig(tmp_path, venue, ingress, **more) as rig:
+        async with venue, ScriptedRig(tmp_path, venue, ingress, **more) as rig:
+            for book in books:
+                rig.list_market(book)
             if snapshots:
                 await rig.until_trusted(*range(len(books)))
             yield rig
