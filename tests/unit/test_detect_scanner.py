@@ -118,8 +118,10 @@ def cheapen(rig: Rig, markets: list[int]) -> None:
 
 def test_an_edge_that_opens_becomes_one_signal_with_the_prices_of_the_slots(rig: Rig) -> None:
     markets = start_fair(rig)
-    cheapen(rig, markets)
-    (signal,) = rig.turn()
+    cheapen(rig, markets[:2])
+    rig.regions.publish(markets[2], CHEAP, now_ns=START_NS + 1)
+    rig.regions.publish(markets[0], CHEAP, now_ns=START_NS + 5)
+    (signal,) = rig.turn(10)
     assert signal.kind == SignalKind.BUY_ALL
     assert [leg.market for leg in signal.legs] == markets
     assert {(leg.outcome, leg.price_ticks) for leg in signal.legs} == {(0, 3_200)}
@@ -127,7 +129,7 @@ def test_an_edge_that_opens_becomes_one_signal_with_the_prices_of_the_slots(rig:
     assert signal.edge_micro(50 * SHARE) == 2_000_000
     assert signal.payoff_units == 1
     assert signal.seen_ns == rig.now_ns
-    assert signal.event_recv_ns == START_NS + 1
+    assert signal.event_recv_ns == START_NS + 5
     epoch = rig.regions.board_segment.epoch
     for leg in signal.legs:
         slot = rig.regions.board.load(leg.market)

@@ -44,8 +44,8 @@ class Signal:
     """A complete set that pays more than it costs, recomputed from usable slots.
 
     ``payoff_units`` is what one set pays in the worst case (whole units of collateral);
-    ``size_lots`` is what every leg shows at its price, capped by the limits. Ages are
-    differences to ``event_recv_ns``, the receipt of the oldest book among the legs.
+    ``size_lots`` is what every leg shows at its price, capped by the limits;
+    ``event_recv_ns`` is the receipt of the newest book among the legs, which made the edge.
     """
 
     kind: SignalKind

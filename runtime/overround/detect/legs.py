@@ -43,7 +43,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The legs of a set, and when the oldest of their books was received."""
+    """The legs of a set, and when the newest of their books was received."""
 
     legs: tuple[SignalLeg, ...]
     event_recv_ns: int
@@ -109,9 +109,9 @@ class LegLoader:
                 return None
         if any(owner.region.epoch != owner.epoch for owner in facts.owners):
             return None
-        return self._legs(facts, kind, now_ns)
+        return self._legs(facts, kind)
 
-    def _legs(self, facts: _Facts, kind: SignalKind, now_ns: int) -> Loaded | None:
+    def _legs(self, facts: _Facts, kind: SignalKind) -> Loaded | None:
         """Build the legs from the loaded slots, column by column: a tenth of by field."""
         slots = self._slots[: len(facts.markets)]
         if slots["market"].tolist() != facts.markets:
@@ -140,4 +140,4 @@ class LegLoader:
             )
             for at, market in enumerate(facts.markets)
         )
-        return Loaded(legs, min(now_ns, *slots["recv_ns"].tolist()))
+        return Loaded(legs, max(slots["recv_ns"].tolist()))
