@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from overround.errors import HostError
 from overround.ledger.journal import (
     HEADER_BYTES,
@@ -163,8 +164,9 @@ def test_a_crash_while_rolling_is_repaired(tmp_path: Path, written: int) -> None
     last = sorted(tmp_path.glob("*.ovj"))[-1]
     header = last.read_bytes()[:written]
     before = read(tmp_path)
-    in_last = sum(record.segment == len(list(tmp_path.glob("*.ovj"))) - 1
-                  for record in replay(tmp_path))
+    in_last = sum(
+        record.segment == len(list(tmp_path.glob("*.ovj"))) - 1 for record in replay(tmp_path)
+    )
     last.write_bytes(header.ljust(SEGMENT_BYTES, b"\0"))
     write(tmp_path, [(5, b"next")])
     assert read(tmp_path) == [*before[: len(before) - in_last], (5, b"next")]
@@ -193,8 +195,12 @@ def test_a_full_disk_raises_before_anything_is_written(
         journal.append(1, b"fits")
         monkeypatch.setattr("os.posix_fallocate", full)
         with pytest.raises(HostError, match="no room"):
-            for _ in range(20):
-                journal.append(2, bytes(500))
+            fill_two_segments(journal)
+
+
+def fill_two_segments(journal: Journal) -> None:
+    for _ in range(20):
+        journal.append(2, bytes(500))
 
 
 def _end(record: JournalRecord) -> int:

@@ -55,6 +55,7 @@ class RefusalCode(IntEnum):
     NOT_READY = 23
     SHADOW = 24
     UNBUILDABLE = 25
+    TAKING_MIN = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class OrderView:
     size_lots: int
     expires_ns: int
     ingress_epoch: int
+    takes: bool = False
+    """FOK or FAK: it trades at once or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class MarketView:
     tick_ticks: int
     min_size_lots: int
     fee_known: bool
+    taking_buy_min_micro: int = 0
+    """Least worth of a purchase that trades at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,5 +256,10 @@ def _market(order: OrderView, market: MarketView, book: BookView) -> Refusal | N
     if order.size_lots < market.min_size_lots or order.size_lots <= 0:
         return Refusal(
             RefusalCode.MIN_SIZE, f"size {order.size_lots} is below {market.min_size_lots}"
+        )
+    worth = notional_micro(order.size_lots, order.price_ticks)
+    if order.takes and order.side == 0 and worth < market.taking_buy_min_micro:
+        return Refusal(
+            RefusalCode.TAKING_MIN, f"worth {worth} is below {market.taking_buy_min_micro} micro"
         )
     return None

@@ -269,6 +269,7 @@ class Executor:
                 size_lots=intent.size_lots,
                 expires_ns=message.expires_ns,
                 ingress_epoch=message.ingress_epoch,
+                takes=leg.order.taking,
             ),
             leg.market.view(tick_ticks),
             book,

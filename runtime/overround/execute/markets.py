@@ -15,6 +15,8 @@ __all__ = ["MarketInfo", "Markets", "SharedMarkets"]
 ACTIVE: Final = 1
 TRUSTED: Final = 1
 """Bit 0 of a book's flags."""
+TAKING_BUY_MIN_MICRO: Final = 1_000_000
+"""The venue refuses purchases that trade at once and are worth less than one unit."""
 SET_NONE: Final = 0xFFFF_FFFF
 _V3_ZERO_BITS: Final = ((1 << 64) - 1) << 40
 NO_BOOK: Final = BookView(False, False, 0, 0, 10_000, 0, 0)
@@ -51,7 +53,11 @@ class MarketInfo:
     def view(self, tick_ticks: int = 0) -> MarketView:
         """Return what the gate needs; the live book's tick wins over the catalog's."""
         return MarketView(
-            self.active, tick_ticks or self.tick_ticks, self.min_size_lots, self.fee_known
+            active=self.active,
+            tick_ticks=tick_ticks or self.tick_ticks,
+            min_size_lots=self.min_size_lots,
+            fee_known=self.fee_known,
+            taking_buy_min_micro=TAKING_BUY_MIN_MICRO,
         )
 
     def note(self) -> MarketNote:

@@ -43,7 +43,7 @@ from overround.ledger.journal import Journal
 from overround.ledger.records import Reconcile, Start
 from overround.observe.metrics import Value
 from overround.shm.broadcast import BroadcastWriter
-from overround.shm.kill import KillLatch
+from overround.shm.kill import KillLatch, KillReason
 from overround.shm.member import Member
 from overround.shm.slots import Slots
 from overround.shm.spsc import SpscConsumer
@@ -56,8 +56,8 @@ JOURNAL_FOLDER: Final = "journal"
 LEDGER_FILE: Final = "ledger.jsonl"
 ARMED_VARIABLE: Final = "OVERROUND_ARMED"
 """Set to 1 by whoever checked --arm; without it mode live refuses every order."""
-KILL_LOSS: Final = 2
-"""Kill latch reason: the loss limit."""
+
+
 RETRY_S: Final = 0.5
 PUBLISH_S: Final = 0.05
 HOUSEKEEPING_S: Final = 1.0
@@ -264,7 +264,7 @@ class ExecutorProcess:
         return _Parts(core, settlement, resolver, desk)
 
     def _trip(self, text: str) -> None:
-        if self._kill.set(KILL_LOSS, self._now()):
+        if self._kill.set(KillReason.LOSS_LIMIT, self._now()):
             self._log.error("kill latch set", reason=text)
 
     # -- trading -------------------------------------------------------------------------
