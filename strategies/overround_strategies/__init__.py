@@ -1,0 +1,1 @@
+"""Strategies that come with overround, one module each; named by entry points."""

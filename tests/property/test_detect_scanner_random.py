@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -131,7 +132,7 @@ restart = st.tuples(st.just("restart"))
 flood = st.tuples(st.just("flood"), st.integers(0, 4), tops)
 
 
-def step(world: World, what: tuple) -> None:  # type: ignore[type-arg]
+def step(world: World, what: tuple[Any, ...]) -> None:
     """Let the ingress do one thing, or time pass."""
     regions, now_ns = world.regions, world.now_ns
     match what:
@@ -157,7 +158,7 @@ def step(world: World, what: tuple) -> None:  # type: ignore[type-arg]
     st.lists(publish | publish | turns | hide | silence | restart | flood, max_size=30),
     st.lists(tops, min_size=5, max_size=5),
 )
-def test_signals_are_justified_and_complete(life: list[tuple], last: list[Top]) -> None:  # type: ignore[type-arg]
+def test_signals_are_justified_and_complete(life: list[tuple[Any, ...]], last: list[Top]) -> None:
     regions = Regions(markets=8, ring=64)
     try:
         world = World(regions)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from overround.decide.edge import LOT_STEP, cost_micro, fee_bound_micro, size_step_lots
 from overround.decide.strategy import Signal, SignalKind, SignalLeg
+from overround.venues.polymarket.amounts import taking_step_lots
+from overround.venues.polymarket.fees import fee_micro
 
 SHARE = 1_000_000
 
@@ -61,6 +63,20 @@ def test_the_size_step_costs_whole_cents_on_every_leg_and_half_of_it_does_not(
         smaller = step // divisor
         if smaller % LOT_STEP == 0:
             assert any(cost_micro(smaller, price) % 10_000 for price in prices)
+
+
+@given(st.lists(st.integers(1, 9_999), min_size=1, max_size=6))
+def test_the_size_step_is_the_one_the_venue_module_takes(prices: list[int]) -> None:
+    assert size_step_lots(tuple(prices), 10_000) == taking_step_lots(*prices)
+
+
+@given(st.integers(1, 10**9), st.integers(1, 9_999), st.sampled_from([0, 40_000, 70_000]))
+def test_the_fee_bound_is_never_below_the_venue_rule(
+    hundredths: int, price: int, rate: int
+) -> None:
+    size = hundredths * LOT_STEP
+    charged = fee_micro(size, price, rate, 1)
+    assert charged <= fee_bound_micro(size, price, rate, 1) <= charged + 10
 
 
 def test_size_steps_of_the_usual_ticks() -> None:
