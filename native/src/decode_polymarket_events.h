@@ -52,7 +52,7 @@ static int read_flat_change(struct ovr_pm_batch *out, const struct draft *draft,
     ret->count = 1;
     struct ovr_pm_change *change = &out->changes[out->changes_count++];
     int reason = read_entry(out, draft, KEY_CHANGES, change);
-    return change->asset.length == 0 ? worse(reason, OVR_PM_TYPE) : reason;
+    return present(draft, KEY_ASSET_ID) ? reason : worse(reason, OVR_PM_TYPE);
 }
 
 static int read_price_change(struct ovr_pm_batch *out, const struct draft *draft,

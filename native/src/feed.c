@@ -123,7 +123,8 @@ int ovr_feed_add_market(struct ovr_feed *feed, uint32_t index, const char *condi
     }
     struct ovr_feed_market *view = &feed->markets[index].view;
     if (strlen(condition_id) >= sizeof view->condition_id || condition_id[0] == '\0' ||
-        strlen(token_yes) >= sizeof view->tokens[0].token || token_yes[0] == '\0' ||
+        strlen(token_yes) >= sizeof view->tokens[0].token ||
+        (token_yes[0] == '\0' && !feed->config.learn) ||
         strlen(token_no) >= sizeof view->tokens[1].token || strlen(min_size) > OVR_PM_TEXT_MAX ||
         strlen(last_price) > OVR_PM_TEXT_MAX ||
         (tick_ticks != 0 && OVR_LADDER_GRID % tick_ticks != 0)) {
@@ -143,7 +144,9 @@ int ovr_feed_add_market(struct ovr_feed *feed, uint32_t index, const char *condi
         ovr_feed_recipe_last(&feed->markets[index], last_price, strlen(last_price));
     }
     enter_id(feed, condition_id, index, CONDITION);
-    enter_id(feed, token_yes, index, TOKEN_YES);
+    if (token_yes[0] != '\0') {
+        enter_id(feed, token_yes, index, TOKEN_YES);
+    }
     if (token_no[0] != '\0') {
         enter_id(feed, token_no, index, TOKEN_NO);
     }
