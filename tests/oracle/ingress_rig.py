@@ -53,7 +53,13 @@ class IngressRig:
     """One shard: catalog written here, ingress in a process of its own, regions read here."""
 
     def __init__(
-        self, directory: Path, venue: AnyVenue, ingress: Ingress = QUICK, *, tap_files: int = 4
+        self,
+        directory: Path,
+        venue: AnyVenue,
+        ingress: Ingress = QUICK,
+        *,
+        tap_files: int = 4,
+        markets: int = 64,
     ) -> None:
         self.settings = Settings(
             instance=f"t{os.getpid():x}",
@@ -65,7 +71,7 @@ class IngressRig:
                 request_timeout_ms=2_000,
             ),
             capacity=Capacity(
-                markets=64,
+                markets=markets,
                 changes_records=1_024,
                 trades_records=1_024,
                 tap_segment_bytes=2**22,

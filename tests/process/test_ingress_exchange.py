@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -81,12 +82,10 @@ class ExchangeRig(IngressRig):
     async def settle(self) -> None:
         """Pause the flow and wait until every slot equals the exchange's book."""
         await self.exchange.control("flow", paused=True)
-        for _ in range(500):
-            frames = self.meters.value(Value.FRAMES)
-            if not await self.differing():
-                return
-            await self.until(lambda frames=frames: self.meters.value(Value.FRAMES) >= frames)
-        raise AssertionError(f"markets {await self.differing()} differ:\n{self.log}")
+        async with asyncio.timeout(30):
+            while await self.differing():
+                assert self.process is not None
+                assert self.process.poll() is None, self.log
 
     def faults(self) -> dict[str, int]:
         """Return the counters that a faultless stream leaves at zero and that are not."""
@@ -120,9 +119,11 @@ async def test_every_book_equals_the_exchange_and_every_hash_passes(make_rig: Ma
 async def test_lost_delta_is_found_and_mended_under_load(make_rig: MakeRig) -> None:
     async with make_rig() as rig:
         for index in (0, 1):
-            await rig.exchange.control("drop", market=rig.market(index)[0], count=2)
-        for index in (0, 1):
-            await rig.until(lambda index=index: rig.losses(index))
+            while not rig.losses(index):
+                # Not every loss is seen: a print's whole book may mend it before the hash counts.
+                await rig.exchange.control("drop", market=rig.market(index)[0], count=1)
+                checked = rig.meters.value(Value.HASH_CHECKED)
+                await rig.until_value(Value.HASH_CHECKED, checked + 200)
         await rig.until_trusted(0, 1)
         await rig.settle()
         causes = {cause for index in (0, 1) for cause in rig.losses(index)}

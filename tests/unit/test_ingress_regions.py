@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from overround.ingress.catalog import CatalogFollower
+from overround.ingress.catalog import CatalogFollower, CatalogNews
 from overround.ingress.takeover import distrust_board
 from overround.layout.board import BOARD, UntrustCause
 from overround.layout.catalog import CATALOG, MarketStatus
@@ -59,15 +59,15 @@ def test_rows_are_read_once_and_only_those_of_the_shard(
     for index in range(4):
         catalog.append(row(index, shard=index % 2))
     follower = CatalogFollower(catalog, shard=1)
-    added = follower.poll().added
+    added = follower.poll_new()
     assert [entry.index for entry in added] == [1, 3]
     assert added[0].condition_id == "0x" + f"{1:064x}"
     assert (added[0].token_yes, added[0].token_no) == ("11", "12")
     assert (added[0].tick_ticks, added[0].min_size_text, added[0].neg_risk) == (100, "5.5", True)
-    assert follower.poll().added == ()
+    assert follower.poll_new() == ()
     catalog.append(row(4, shard=0))
     catalog.append(row(5, shard=1))
-    assert [entry.index for entry in follower.poll().added] == [5]
+    assert [entry.index for entry in follower.poll_new()] == [5]
 
 
 def test_markets_that_end_or_trade_again_are_news(
@@ -78,14 +78,15 @@ def test_markets_that_end_or_trade_again_are_news(
         catalog.append(row(index))
     catalog.append(row(40, status=MarketStatus.CLOSED))
     follower = CatalogFollower(catalog, shard=0)
-    assert len(follower.poll().added) == 40
+    assert len(follower.poll_new()) == 40
+    assert follower.poll_status() == CatalogNews((), ())
     catalog.store(30, row(30, status=MarketStatus.RESOLVED))
-    ended = [index for _ in range(3) for index in follower.poll().ended]
-    assert ended == [30]
+    assert follower.poll_status() == CatalogNews((), (30,))
+    assert follower.poll_status() == CatalogNews((), ())
     catalog.store(30, row(30))
     catalog.store(40, row(40))
-    again = [entry.index for _ in range(3) for entry in follower.poll().added]
-    assert sorted(again) == [30, 40]
+    assert [entry.index for entry in follower.poll_status().added] == [30, 40]
+    assert follower.poll_new() == ()
 
 
 def test_take_over_leaves_no_book_trusted(make_slots: Callable[[RegionKind], Slots]) -> None:

@@ -52,6 +52,9 @@ _GENERATIONS = 2**12
 _SLOW_INTERVAL_NS = NS_PER_S
 """Gauges are set, and young objects collected (the collector itself is off), this often."""
 
+_TAP_RETRY_NS = 10 * NS_PER_S
+"""Without room for another file the tap's last one fills up; room is looked for this often."""
+
 
 def run(member: Member, settings: Settings) -> int:
     """Serve until asked to stop; returns the exit status. Raises what went wrong with us."""
@@ -137,6 +140,7 @@ class IngressProcess:
         self._flush_due_ns = NEVER_NS
         self._flush_timer: asyncio.TimerHandle | None = None
         self._slow_due_ns = 0
+        self._tap_due_ns = 0
         self._full_collect = False
         self._log.info("took over", generation=generation, repaired=repaired, withdrawn=withdrawn)
 
@@ -250,30 +254,33 @@ class IngressProcess:
         for connection, data_ns in self._links.data_times():
             if data_ns:
                 self._feed.on_data(connection, data_ns)
-        news = self._catalog.poll()
-        if news.added:
-            self._add_markets(news.added, now_ns)
-        for index in news.ended:
-            self._engine.untrust(index, UntrustCause.SILENCE, now_ns)
-            self._carry_out(self._feed.remove_market(index, now_ns), now_ns)
+        if added := self._catalog.poll_new():
+            self._add_markets(added, now_ns)
         self._carry_out(self._feed.on_timer(now_ns, self._states), now_ns)
         self._resync(now_ns)
+        if self._tap is not None and now_ns >= self._tap_due_ns and not self._tap.roll():
+            self._tap_due_ns = now_ns + _TAP_RETRY_NS
+            self._log.error("tap has no room for its next file", folder=str(self._tap.folder))
         if now_ns >= self._slow_due_ns:
             self._slow_due_ns = now_ns + _SLOW_INTERVAL_NS
-            self._slow_tick()
+            self._slow_tick(now_ns)
         # Last, and with a fresh clock: a beat vouches for what was published before it.
         now_ns = monotonic_ns()
         for region in (self._board, *self._rings):
             region.beat(now_ns)
         self._member.beat(now_ns)
 
-    def _slow_tick(self) -> None:
+    def _slow_tick(self, now_ns: int) -> None:
+        news = self._catalog.poll_status()
+        if news.added:
+            self._add_markets(news.added, now_ns)
+        for index in news.ended:
+            self._engine.untrust(index, UntrustCause.SILENCE, now_ns)
+            self._carry_out(self._feed.remove_market(index, now_ns), now_ns)
         meters = self._member.meters
         meters.set(Value.MARKETS, self._feed.markets)
         meters.set(Value.MARKETS_TRUSTED, self._engine.trusted_count)
         meters.set(Value.SOCKETS, self._feed.sockets_open)
-        if self._tap is not None and not self._tap.roll():
-            self._log.error("tap has no room for its next file", folder=str(self._tap.folder))
         gc.collect(2 if self._full_collect else 1)
         self._full_collect = False
 
