@@ -251,6 +251,9 @@ static void apply_trade(struct ovr_feed *feed, const struct ovr_pm_event *event)
     ovr_publish_trade(feed, &trade);
     ovr_publish_board(feed, market);
     ovr_hash_retry(feed, market, event->venue_epoch_ms);
+    if (market->pending_count != 0) {
+        ovr_burst_settle(feed, market);
+    }
 }
 
 static void apply_tick(struct ovr_feed *feed, const struct ovr_pm_event *event)

@@ -160,7 +160,12 @@ def decode_message(message: Any, default_type: str | None, out: Decoded) -> None
 
 
 KNOWN = frozenset(
-    ["event_type", "market", "asset_id", "timestamp", "hash", "price", "size", "side", "best_bid", "best_ask", "tick_size", "new_tick_size", "last_trade_price", "min_order_size", "neg_risk", "winning_asset_id", "bids", "asks", "price_changes", "changes"]
+    {
+        *("event_type", "market", "asset_id", "timestamp", "hash", "price", "size", "side"),
+        *("best_bid", "best_ask", "tick_size", "new_tick_size", "last_trade_price"),
+        *("min_order_size", "neg_risk", "winning_asset_id"),
+        *("bids", "asks", "price_changes", "changes"),
+    }
 )
 
 
