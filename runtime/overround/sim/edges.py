@@ -23,6 +23,9 @@ SIZE_SHARES = (400, 3_000)
 
 SIZE_STEP_SHARES = 10
 
+BUY_SHARE = 0.4
+"""Edges that are bought; the rest are sold, where no leg is too cheap for a small taker."""
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeSettings:
@@ -30,7 +33,7 @@ class EdgeSettings:
 
     every_s: float = 2.0
     hold_ms: int = 1_500
-    gain_ticks: tuple[int, int] = (60, 150)
+    gain_ticks: tuple[int, int] = (60, 120)
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class EdgeMaker:
         if self._active is not None:
             self._watch(now_ns)
         elif now_ns >= self._next_ns:
-            kind = "buy_all" if self._random.random() < 0.5 else "sell_all"
+            kind = "buy_all" if self._random.random() < BUY_SHARE else "sell_all"
             if not self.open(kind, now_ns):
                 self._next_ns = now_ns + self._pause_ns()
 

@@ -44,12 +44,13 @@ def _lines(path: Path) -> Iterator[str]:
             stream: Any = raw
             if path.suffix == ".zst":
                 stream = zstandard.ZstdDecompressor().stream_reader(raw)
-            yield from io.TextIOWrapper(stream, encoding="utf-8")
+            with io.TextIOWrapper(stream, encoding="utf-8") as text:
+                yield from text
     except (OSError, zstandard.ZstdError) as error:
         raise ConfigError(f"cannot read the recording {path}: {error}") from None
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
+def _events(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(_lines(path), 1):
         if not line.strip():
             continue
@@ -61,7 +62,8 @@ def _events(path: Path) -> Iterator[dict[str, Any]]:
                 frame = json.loads(frame)
         except ValueError:
             raise ConfigError(f"{path}, line {number}: not a JSON frame") from None
-        yield from frame if isinstance(frame, list) else [frame]
+        for event in frame if isinstance(frame, list) else [frame]:
+            yield number, event
 
 
 class BookReplay:
@@ -75,8 +77,11 @@ class BookReplay:
         self._opening: dict[str, Levels] = {}
         self._steps: list[_Step] = []
         self._next = 0
-        for event in _events(path):
-            self._read(event)
+        for number, event in _events(path):
+            try:
+                self._read(event)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ConfigError(f"{path}, line {number}: {error!r} in a frame") from None
         if not self._opening:
             raise ConfigError(f"{path} holds no book of both tokens of a market")
         self._steps = [step for step in self._steps if step.market in self._opening]
