@@ -18,6 +18,7 @@ import typer
 
 from overround.cli.output import print_json, print_report
 from overround.errors import ConfigError, HostError
+from overround.units import LOTS_PER_SHARE, MICRO_PER_UNIT
 
 if TYPE_CHECKING:
     from overround.config.schema import Settings
@@ -28,6 +29,9 @@ PIN_CPUS_MIN = 4
 
 KEY_VARIABLE = "OVERROUND_DEMO_KEY"
 DISCOVERY_INTERVAL_S = 2
+
+PLAY_MONEY = 10_000_000
+"""Dollars in each test account: sets stay locked up until their event resolves."""
 
 
 def demo(
@@ -70,7 +74,7 @@ def demo(
     else:
         print_report(report)
         if keep is not None:
-            print(f"kept in {keep}: exchange.jsonl, report.json, demo/")
+            print(f"kept in {keep}: " + ", ".join(sorted(path.name for path in keep.iterdir())))
 
 
 def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
@@ -80,7 +84,7 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
     allowed = sorted(os.sched_getaffinity(0))
     return settings_from(
         {
-            "instance": "demo",
+            "instance": f"demo-{os.getpid()}",
             "mode": "sim",
             "run_dir": folder,
             "venue": {
@@ -92,6 +96,14 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
             },
             "account": {"private_key_env": KEY_VARIABLE},
             "capacity": {"markets": 256},
+            # The cheapest outcomes cost a fraction of a cent and the venue takes no marketable
+            # buy below a dollar: a complete set of them needs a few hundred shares.
+            "detect": {"size_max_lots": 800 * LOTS_PER_SHARE},
+            "risk": {
+                "order_notional_max_micro": 800 * MICRO_PER_UNIT,
+                "market_position_max_lots": 1_000_000 * LOTS_PER_SHARE,
+                "account_notional_max_micro": PLAY_MONEY * MICRO_PER_UNIT,
+            },
             "ingress": {"hash_audit_every": 4, "silence_ms": 5_000},
             "supervise": {"cpus": allowed[:3] if len(allowed) >= PIN_CPUS_MIN else ()},
         },
@@ -114,6 +126,8 @@ def start_exchange(seed: int, log: Path) -> tuple[subprocess.Popen[bytes], dict[
             str(seed),
             "--log",
             os.fspath(log),
+            "--cash",
+            str(PLAY_MONEY),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,0 +1,300 @@
+"""The demo as a newcomer runs it, and as a murderer treats it.
+
+Every claim of the report is recomputed from what the exchange itself wrote down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from overround.ledger import records
+from overround.ledger.journal import replay
+from overround.shm.names import list_runs, remove_stale
+
+SECONDS = 12
+LEASE_MS = 500
+START_TIMEOUT_S = 120
+END_TIMEOUT_S = 120
+
+REPORT_KEYS = {
+    "frames", "markets", "books_verified", "hash_checked", "hash_failed", "untrusted_events",
+    "hits", "intents", "orders_sent", "orders_accepted", "fills", "settled", "pnl_micro",
+    "rejected", "stage_latency_ns", "processes",
+}  # fmt: skip
+
+
+def wait_for(condition: Callable[[], Any], timeout_s: float = START_TIMEOUT_S) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)  # polls a condition of other processes
+    raise AssertionError(f"nothing within {timeout_s} s")
+
+
+class Demo:
+    """A running demo that keeps its evidence in ``folder``."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "overround.cli.main", "demo", "--json",
+             "--seconds", str(seconds), "--keep", str(folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        self.instance = f"demo-{self.process.pid}"
+
+    def leftovers(self) -> set[str]:
+        return {
+            name for run in list_runs() if run.instance == self.instance for name in run.segments
+        }
+
+    def stat(self) -> dict[str, Any] | None:
+        done = subprocess.run(
+            [sys.executable, "-m", "overround.cli.main", "stat", "--json",
+             "--instance", self.instance],
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def wait_trading(self) -> dict[str, Any]:
+        def trading() -> dict[str, Any] | None:
+            assert self.process.poll() is None, self.process.stderr.read()
+            seen = self.stat()
+            return seen if seen and seen["orders_accepted"] else None
+
+        return wait_for(trading)
+
+    def finish(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=END_TIMEOUT_S)
+        return self.process.returncode, out, err
+
+    def exchange_log(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "exchange.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    demos: list[Demo] = []
+
+    def run(seconds: float = SECONDS) -> Demo:
+        demos.append(Demo(tmp_path / f"kept-{len(demos)}", seconds))
+        return demos[-1]
+
+    yield run
+    for demo in demos:
+        if demo.process.poll() is None:
+            demo.process.kill()
+            demo.process.communicate()
+
+
+def ours(demo: Demo, event: str) -> list[dict[str, Any]]:
+    """Lines of the exchange's log that concern the bot's account (the first one funded)."""
+    log = demo.exchange_log()
+    account = next(line["account"] for line in log if line["event"] == "deposit")
+    return [
+        line
+        for line in log
+        if line["event"] == event and account in (line.get("account"), line.get("taker"))
+    ]
+
+
+def settled_pnl_micro(demo: Demo) -> int:
+    """P&L by the exchange's log alone: cash of settled trades, and what the sets must redeem."""
+    confirmed = {
+        line["trade_id"]
+        for line in demo.exchange_log()
+        if line["event"] == "settled" and line["status"] == "CONFIRMED"
+    }
+    cash, lots = 0, {}
+    for trade in ours(demo, "trade"):
+        if trade["trade_id"] in confirmed:
+            assert trade["side"] == "BUY"  # the only strategy of the demo buys complete sets
+            cash -= trade["cash_micro"] + trade["fee_micro"]
+            key = (trade["market"], trade["outcome"])
+            lots[key] = lots.get(key, 0) + trade["size_lots"]
+    members = {market for market, _ in lots}
+    redemption = [
+        sum(
+            size for (market, outcome), size in lots.items() if (outcome == 0) == (market == winner)
+        )
+        for winner in members
+    ]
+    return cash + min(redemption, default=0)
+
+
+def assert_nothing_lost_or_doubled(demo: Demo, report: dict[str, Any]) -> None:
+    """Compare what the bot counted with what the exchange wrote down."""
+    accepted = [line["order_id"] for line in ours(demo, "accepted")]
+    assert len(accepted) == len(set(accepted)) == report["orders_accepted"]
+    trades = [line["trade_id"] for line in ours(demo, "trade")]
+    assert len(trades) == len(set(trades)) == report["fills"]
+    assert report["settled"] + report["failed"] == report["fills"]
+    assert report["pnl_micro"] == settled_pnl_micro(demo)
+    signed = {record.order_id for record in journal(demo) if isinstance(record, records.Signed)}
+    assert set(accepted) <= signed  # nothing was sent that is not journaled
+
+
+def journal(demo: Demo) -> list[records.Record]:
+    (folder,) = demo.folder.glob("*/journal")
+    return [records.decode(raw) for raw in replay(folder)]
+
+
+def interrupt_and_read(demo: Demo) -> dict[str, Any]:
+    demo.process.send_signal(signal.SIGINT)
+    status, out, err = demo.finish()
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_demo_ends_with_a_report_that_the_exchange_confirms(start):
+    demo = start()
+    status, out, err = demo.finish()
+    assert status == 0, err
+    report = json.loads(out)  # standard output holds the JSON alone
+    assert report.keys() >= REPORT_KEYS
+    for key in ("frames", "markets", "books_verified", "hash_checked", "hits", "intents"):
+        assert report[key] > 0, key
+    assert report["hash_failed"] == 0
+    assert report["untrusted_events"] == 0
+    assert report["malformed"] == 0
+    assert report["orders_accepted"] > 0
+    assert {"frame", "recv_to_publish", "sign", "send_to_ack", "recv_to_sent"} <= set(
+        report["stage_latency_ns"]
+    )
+    for stage in report["stage_latency_ns"].values():
+        assert 0 < stage["p50"] <= stage["p99"] <= stage["max"]
+    assert {row["restarts"] for row in report["processes"].values()} == {0}
+    assert_nothing_lost_or_doubled(demo, report)
+    assert demo.leftovers() == set()
+
+
+@pytest.mark.parametrize("victim", ["ingress-0", "detector-0", "executor"])
+def test_killed_process_comes_back_and_nothing_is_lost_or_doubled(start, victim: str):
+    demo = start(seconds=300)
+    before = demo.wait_trading()
+    os.kill(before["processes"][victim]["pid"], signal.SIGKILL)
+    killed_epoch_ms = time.time_ns() // 1_000_000
+
+    def recovered() -> bool:
+        assert demo.process.poll() is None, demo.process.stderr.read()
+        seen = demo.stat()
+        return bool(seen) and (
+            seen["processes"][victim]["restarts"] == 1
+            and seen["processes"][victim]["state"] == "ready"
+            and any(line["epoch_ms"] > killed_epoch_ms + 1_000 for line in ours(demo, "accepted"))
+        )
+
+    wait_for(recovered)
+    report = interrupt_and_read(demo)
+    assert report["processes"][victim]["restarts"] == 1
+    assert_nothing_lost_or_doubled(demo, report)
+    assert demo.leftovers() == set()
+    if victim == "ingress-0":
+        assert not intents_while_dead(demo, killed_epoch_ms)
+
+
+def intents_while_dead(demo: Demo, killed_epoch_ms: int) -> list[records.Intent]:
+    """Intents made after the lease of the dead ingress ran out and before the next took over."""
+    (log,) = demo.folder.glob("*/logs/ingress-0.log")
+    connected = [line for line in log.read_text().splitlines() if '"took over"' in line][-1]
+    stamp = datetime.fromisoformat(json.loads(connected)["timestamp"]).timestamp()
+    return [
+        record
+        for record in journal(demo)
+        if isinstance(record, records.Intent)
+        and killed_epoch_ms + LEASE_MS < record.created_epoch_ms < int(stamp * 1_000)
+    ]
+
+
+def test_killed_exchange_stops_the_demo_with_one_clear_line(start):
+    demo = start(seconds=300)
+    demo.wait_trading()
+    (exchange,) = children_of(demo.process.pid, "sim")
+    os.kill(exchange, signal.SIGKILL)
+    status, out, err = demo.finish()
+    assert status == 1
+    assert out == ""
+    assert err.splitlines()[-1] == (
+        "overround: exchange died (signal 9 (SIGKILL)); nothing can trade without it: stopped"
+    )
+    assert "Traceback" not in err
+    assert demo.leftovers() == set()
+
+
+def test_killed_supervisor_takes_all_with_it_and_the_next_start_cleans_up(start):
+    demo = start(seconds=300)
+    seen = demo.wait_trading()
+    pids = [row["pid"] for row in seen["processes"].values()]
+    pids += children_of(demo.process.pid, "sim")
+    demo.process.kill()
+    demo.process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout_s=30)
+    sent = [r for r in journal(demo) if isinstance(r, records.Signed)]
+    assert {line["order_id"] for line in ours(demo, "accepted")} <= {r.order_id for r in sent}
+    remove_stale(time.time())
+    assert demo.leftovers() == set()
+
+
+def children_of(pid: int, verb: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid and verb.encode() in command:
+            found.append(int(entry.name))
+    return found
+
+
+def test_kept_folder_must_be_new(tmp_path: Path):
+    (tmp_path / "journal").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "overround.cli.main", "demo", "--keep", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"overround: --keep {tmp_path} is not empty; name a new folder\n"
+
+
+def test_the_recount_notices_sabotage(start):
+    """A check that prints zeros must be able to print something else."""
+    demo = start()
+    _, out, _ = demo.finish()
+    report = json.loads(out)
+    log = demo.folder / "exchange.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    accepted = next(line for line in lines if '"accepted"' in line)
+    trade = next(line for line in lines if '"trade"' in line)
+    for sabotage in (
+        [line for line in lines if line is not accepted],
+        [*lines, accepted],
+        [line for line in lines if line is not trade],
+        [line.replace('"fee_micro":', '"fee_micro":1') for line in lines],
+    ):
+        log.write_text("".join(sabotage))
+        with pytest.raises(AssertionError):
+            assert_nothing_lost_or_doubled(demo, report)
+    log.write_text("".join(lines))
+    assert_nothing_lost_or_doubled(demo, report)
