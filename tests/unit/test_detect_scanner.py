@@ -13,7 +13,14 @@ from oracle.regions import SHARE, TRUSTED, Regions
 from overround._native import ffi, lib
 from overround.decide.strategy import Signal, SignalKind
 from overround.detect.kernels import load
-from overround.detect.scanner import SWEEP_INTERVAL_NS, Limits, Scanner, Shard
+from overround.detect.scanner import (
+    CATALOG_BATCH,
+    CATALOG_INTERVAL_NS,
+    SWEEP_INTERVAL_NS,
+    Limits,
+    Scanner,
+    Shard,
+)
 from overround.layout.board import BOARD
 from overround.layout.catalog import MarketStatus
 from overround.layout.change import BookFlag
@@ -395,6 +402,23 @@ def test_a_market_that_closes_takes_its_set_out(rig: Rig) -> None:
     assert rig.scanner.sets == 0
     cheapen(rig, markets)
     assert rig.turn(SWEEP_INTERVAL_NS) == []
+
+
+def test_a_large_catalog_is_compared_bit_by_bit() -> None:
+    regions = Regions(markets=2 * CATALOG_BATCH)
+    try:
+        rig = Rig(regions)
+        while regions.catalog.count < CATALOG_BATCH + 8:
+            regions.add_market()
+        last = regions.add_set(2)
+        rig.start()
+        assert rig.scanner.sets == 1
+        regions.set_status(last[1], MarketStatus.CLOSED)
+        rig.turn(CATALOG_INTERVAL_NS)
+        rig.turn(CATALOG_INTERVAL_NS)
+        assert rig.scanner.sets == 0
+    finally:
+        regions.close()
 
 
 def test_a_market_of_no_set_moves_freely(rig: Rig) -> None:

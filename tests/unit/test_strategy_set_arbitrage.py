@@ -12,13 +12,19 @@ from oracle.regions import SHARE, Regions
 from overround.config.schema import Detect
 from overround.decide.edge import fee_bound_micro
 from overround.decide.intents import IntentWriter
+from overround.decide.risk import RefusalCode
 from overround.decide.strategy import Context, Parameters, Signal, SignalKind, SignalLeg, Strategy
 from overround.detect.host import StrategyHost, load_strategies, parameters
 from overround.errors import ConfigError
 from overround.layout.intent import OrderType
 from overround.layout.report import REPORT, ReportKind
 from overround.observe.metrics import Histogram, Value
-from overround_strategies.set_arbitrage import SetArbitrage
+from overround_strategies.set_arbitrage import (
+    PAUSE_NS,
+    PAUSE_NS_MAX,
+    PLANS_KEPT,
+    SetArbitrage,
+)
 
 
 class Meters:
@@ -153,6 +159,74 @@ def test_more_legs_than_a_request_holds_are_left_alone(
 ) -> None:
     assert plan_of(regions, writer, signal([500] * 15)) != []
     assert plan_of(regions, writer, signal([500] * 16)) == []
+
+
+class Desk:
+    """A strategy with its context, a clock, and the reports of an executor."""
+
+    def __init__(self, regions: Regions, writer: IntentWriter) -> None:
+        self.regions = regions
+        self.strategy = SetArbitrage()
+        self.ctx = Context(writer, strategy=1, account=0, params=Parameters())
+
+    def offer(self, after_ns: int = 0) -> int | None:
+        """Let time pass and an edge appear; return the plan that came of it."""
+        self.ctx.now_ns += after_ns
+        self.strategy.on_signal(self.ctx, signal([3_200] * 3))
+        records = self.regions.intents()
+        return int(records[0]["plan"]) if records else None
+
+    def report(self, plan: int | None, kind: ReportKind, reason: int = 0) -> None:
+        record = np.zeros(1, REPORT)[0]
+        record["plan"], record["kind"], record["reason"] = plan, kind, reason
+        self.strategy.on_order(self.ctx, record)
+
+
+@pytest.fixture(name="desk")
+def fixture_desk(regions: Regions, writer: IntentWriter) -> Desk:
+    return Desk(regions, writer)
+
+
+def test_a_refusal_that_lasts_lets_the_set_rest_twice_as_long_each_time(desk: Desk) -> None:
+    for pause_ns in (PAUSE_NS, 2 * PAUSE_NS, 4 * PAUSE_NS):
+        plan = desk.offer()
+        assert plan is not None
+        for _ in range(3):  # each leg is reported, the plan was refused once
+            desk.report(plan, ReportKind.REFUSED, RefusalCode.POSITION)
+        assert desk.offer(pause_ns - 1) is None
+        desk.ctx.now_ns += 1
+
+
+def test_the_rest_ends_at_its_longest_and_an_acceptance_forgets_it(desk: Desk) -> None:
+    for _ in range(10):
+        desk.report(desk.offer(PAUSE_NS_MAX), ReportKind.REFUSED, RefusalCode.BALANCE)
+    assert desk.offer(PAUSE_NS_MAX - 1) is None
+    desk.report(desk.offer(1), ReportKind.ACCEPTED)
+    desk.report(desk.offer(), ReportKind.REFUSED, RefusalCode.BALANCE)
+    assert desk.offer(PAUSE_NS) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (ReportKind.REFUSED, RefusalCode.BOOK_STALE),
+        (ReportKind.REFUSED, RefusalCode.EXPIRED),
+        (ReportKind.REFUSED, RefusalCode.SHADOW),
+        (ReportKind.REJECTED, RefusalCode.POSITION),
+        (ReportKind.CANCELED, 0),
+    ],
+)
+def test_other_reports_do_not_stop_a_set(desk: Desk, kind: ReportKind, reason: int) -> None:
+    desk.report(desk.offer(), kind, reason)
+    assert desk.offer() is not None
+
+
+def test_reports_of_forgotten_plans_change_nothing(desk: Desk) -> None:
+    first = desk.offer()
+    for _ in range(PLANS_KEPT):
+        assert desk.offer() is not None
+    desk.report(first, ReportKind.REFUSED, RefusalCode.POSITION)
+    assert desk.offer() is not None
 
 
 class Recorder(Strategy):

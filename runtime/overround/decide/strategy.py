@@ -14,8 +14,17 @@ from typing import Any, ClassVar, NamedTuple
 
 from overround.decide.edge import FeeRule, cost_micro
 from overround.decide.intents import IntentWriter, PlanLeg, Stamps
+from overround.layout.report import ReportKind
 
-__all__ = ["Context", "Parameters", "Signal", "SignalKind", "SignalLeg", "Strategy"]
+__all__ = [
+    "Context",
+    "Parameters",
+    "ReportKind",
+    "Signal",
+    "SignalKind",
+    "SignalLeg",
+    "Strategy",
+]
 
 
 class SignalKind(IntEnum):
