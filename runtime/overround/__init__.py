@@ -1,0 +1,1 @@
+"""A trading runtime for prediction markets: from WebSocket bytes to settled orders."""

@@ -1,0 +1,1 @@
+"""The ingress: a venue's stream in, trusted books out; live or replayed."""

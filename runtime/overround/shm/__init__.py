@@ -1,0 +1,1 @@
+"""Shared memory: segments, rings, slots, tap and meters over the native core."""
