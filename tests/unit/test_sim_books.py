@@ -7,8 +7,8 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from oracle.sim_rig import SHARE, Rig, Sink
 
+from oracle.sim_rig import SHARE, Rig, Sink
 from overround.match.types import BookSide
 from overround.sim.catalog import SimCatalog
 from overround.sim.flow import Flow, FlowSettings
@@ -161,7 +161,8 @@ def test_match_sends_changes_then_books_then_the_print() -> None:
     texts = list(sink.texts)
     events = sink.take()
     assert [event["event_type"] for event in events] == ["price_change", "book", "book"]
-    assert texts[0].startswith('{"market":"0x') and '", "price_changes":[{"asset_id":"' in texts[0]
+    assert texts[0].startswith('{"market":"0x')
+    assert '", "price_changes":[{"asset_id":"' in texts[0]
     assert texts[1].count("}, {") > 10
     rig.scheduler.run(32)
     assert sink.texts == []

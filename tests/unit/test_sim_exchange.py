@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle.sim_rig import SHARE, START_MS, Rig
 
+from oracle.sim_rig import SHARE, START_MS, Rig
 from overround.errors import HostError
 from overround.match.types import BookSide, OrderType, Side
 from overround.sim.flow import Flow, FlowSettings
@@ -156,7 +156,7 @@ def test_tick_change_cancels_what_is_off_the_grid_and_is_told(rig: Rig) -> None:
     assert kinds[:2] == ["tick_size_change"] * 2
     assert record.status == "CANCELED"
     assert market.rules.tick_ticks == 100
-    with pytest.raises(Refusal, match="breaks minimum tick size rule: 0.01"):
+    with pytest.raises(Refusal, match=r"breaks minimum tick size rule: 0\.01"):
         place(rig, rig.body(yes(rig), Side.BUY, 18_020_000, 20 * SHARE))
 
 

@@ -8,8 +8,8 @@ from random import Random
 
 import numpy as np
 import pytest
-from oracle.sim_rig import SHARE, BookReader, Rig
 
+from oracle.sim_rig import SHARE, BookReader, Rig
 from overround.errors import ConfigError
 from overround.match.types import BookSide
 from overround.sim.arrivals import Arrivals
