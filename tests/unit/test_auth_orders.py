@@ -80,6 +80,8 @@ def test_wallet_order_is_wrapped_and_its_id_stays_the_plain_digest(signer: Order
     assert verify_order(params, signed.signature, DOMAINS["neg_risk"]) is None
     other = msgspec.structs.replace(params, maker=table.ADDRESS)
     assert verify_order(other, signed.signature, DOMAINS["standard"]) is None
+    two_wallets = signer.sign(other, DOMAINS["standard"])
+    assert verify_order(other, two_wallets.signature, DOMAINS["standard"]) is None
     assert verify_order(params, signed.signature[:-2], DOMAINS["standard"]) is None
 
 
