@@ -12,9 +12,11 @@ import pytest
 from oracle.exchange_process import ExchangeProcess
 from oracle.ingress_rig import QUICK, IngressRig
 from overround.config.schema import Ingress
+from overround.ingress.replay import Replay
 from overround.layout.board import UntrustCause
 from overround.layout.change import BookFlag
 from overround.observe.metrics import Value
+from overround.shm.tap import tap_files
 from overround.supervise.discovery import CatalogWriter, Discovery
 from overround.units import parse_price, parse_size
 
@@ -114,6 +116,30 @@ async def test_every_book_equals_the_exchange_and_every_hash_passes(make_rig: Ma
         await rig.settle()
         assert rig.faults() == {}
         assert rig.meters.value(Value.PUBLISHED) > 100
+
+
+async def test_tap_replays_to_the_same_books(make_rig: MakeRig) -> None:
+    async with make_rig() as rig:
+        await rig.exchange.control("drop", market=rig.market(0)[0], count=1)
+        await rig.exchange.control("close", channel="market")
+        await rig.until_value(Value.RECONNECTS)
+        await rig.until_value(Value.HASH_CHECKED, rig.meters.value(Value.HASH_CHECKED) + 300)
+        await rig.settle()
+        tokens = [rig.market(index)[1] for index in range(await rig.discover())]
+        theirs = await rig.exchange.books(tokens)
+        hashes = rig.meters.value(Value.HASH_CHECKED), rig.meters.value(Value.HASH_FAILED)
+        assert await rig.stop() == 0
+        assert rig.meters.value(Value.TAP_DROPPED) == 0
+        replay = Replay()
+        for path in tap_files(rig.directory / "tap-0"):
+            replay.run(path)
+        report = replay.finish()
+        for token, book in zip(tokens, theirs, strict=True):
+            ours = report["tokens"][token]
+            assert ours["bids"] == [[x["price"], x["size"]] for x in reversed(book["bids"])]
+            assert ours["asks"] == [[x["price"], x["size"]] for x in reversed(book["asks"])]
+            assert ours["untrusted_because"] == "reconnect"  # the process had closed by itself
+        assert (report["hash_checked"], report["hash_failed"]) == hashes
 
 
 async def test_lost_delta_is_found_and_mended_under_load(make_rig: MakeRig) -> None:

@@ -118,6 +118,7 @@ class IngressProcess:
         self._catalog = CatalogFollower(Slots(member.open("catalog")), shard)
         self._states = _States(self._engine)
         self._known: set[int] = set()
+        self._closing: set[int] = set()
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._links = Links(
@@ -218,9 +219,12 @@ class IngressProcess:
     def on_disconnected(self, connection: int) -> None:
         """Withdraw trust from the books of the connection."""
         now_ns = monotonic_ns()
-        self._record(TapKind.CLOSE, now_ns, connection, b"")
-        if not self._stop.is_set():
-            self._log.warning("disconnected", connection=connection)
+        if connection in self._closing:
+            self._closing.discard(connection)
+        else:
+            self._record(TapKind.CLOSE, now_ns, connection, b"")
+            if not self._stop.is_set():
+                self._log.warning("disconnected", connection=connection)
         self._full_collect = True  # a pause now costs nothing: there are no books to be late with
         self._carry_out(self._feed.on_disconnected(connection, now_ns), now_ns)
 
@@ -298,6 +302,8 @@ class IngressProcess:
             return
         try:
             now_ns = monotonic_ns()
+            # A replay ends bursts at the same places: their books may depend on it.
+            self._record(TapKind.TICK, now_ns, 0, b"")
             self._engine.flush(now_ns)
             self._resync(now_ns)
             due_ns = self._engine.next_deadline()
@@ -355,7 +361,10 @@ class IngressProcess:
                     self._links.connect(connection)
                 case Close(connection, reason):
                     self._log.warning("closing", connection=connection, reason=reason.name.lower())
-                    self._links.close(connection)
+                    if self._links.close(connection):
+                        # Recorded where trust is withdrawn; its end is told a moment later.
+                        self._closing.add(connection)
+                        self._record(TapKind.CLOSE, now_ns, connection, b"")
                 case Untrust(markets, cause):
                     for index in markets:
                         self._engine.untrust(index, cause, now_ns)

@@ -168,17 +168,19 @@ class Links:
         link.transport.send(WSMsgType.TEXT, text.encode())
         return True
 
-    def close(self, connection: int) -> None:
-        """End a connection, open or being opened; its end is told if it was open."""
+    def close(self, connection: int) -> bool:
+        """End a connection, open or being opened; true if it was open: its end will be told."""
         link = self._links.get(connection)
         if link is None:
-            return
+            return False
         if link.transport is not None:
             link.transport.send_close(WSCloseCode.OK)
             # Not graceful: a peer that does not answer would keep the socket for ever.
             link.transport.disconnect(graceful=False)
-        elif not link.opened:
+            return True
+        if not link.opened:
             self._tasks[connection].cancel()
+        return False
 
     def data_times(self) -> Iterator[tuple[int, int]]:
         """Yield every open connection with the time of its last data frame, 0 for none."""
