@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 import aiohttp
+import msgspec
 import numpy as np
 import structlog
 
@@ -18,10 +19,14 @@ from overround.layout.catalog import CATALOG, SET_NONE, MarketStatus
 from overround.shm.slots import Slots
 from overround.venues.contract import MarketSpec
 from overround.venues.polymarket import rest
-from overround.venues.polymarket.catalog import parse_events_page
+from overround.venues.polymarket.catalog import parse_clob_market, parse_events_page
+from overround.venues.registry import venue_number
 
 PAGES_MAX = 200
 """Upper bound of pages in one discovery round: 20,000 events."""
+
+FEE_REQUESTS_MAX = 200
+"""Markets asked for their own parameters in one round; the rest wait for the next."""
 
 FIRST_ATTEMPTS = 20
 FIRST_DELAY_S = 0.25
@@ -63,7 +68,7 @@ class CatalogWriter:
     def _record(self, spec: MarketSpec, index: int) -> np.void:
         record: np.void = np.zeros(1, CATALOG)[0]
         record["market"] = index
-        record["venue"] = 1
+        record["venue"] = venue_number(spec.venue)
         record["status"] = _status(spec)
         record["tick_ticks"] = spec.tick_ticks
         record["neg_risk"] = spec.neg_risk
@@ -106,6 +111,7 @@ class Discovery:
         self._venue = settings.venue
         self._session = session
         self._log = structlog.get_logger()
+        self._fees: dict[str, tuple[int | None, int]] = {}
         self._timeout = aiohttp.ClientTimeout(total=self._venue.request_timeout_ms / 1000)
 
     async def fetch(self) -> list[MarketSpec]:
@@ -113,7 +119,32 @@ class Discovery:
         specs: list[MarketSpec] = []
         for slug in self._venue.event_slugs or ("",):
             specs.extend(await self._fetch_pages(slug))
+        await self._ask_for_fees(specs)
         return specs
+
+    async def _ask_for_fees(self, specs: list[MarketSpec]) -> None:
+        """Complete, in place, open markets whose fee the list does not say.
+
+        A market whose answer cannot be read keeps its fee unknown: it is watched, not traded.
+        """
+        asked = 0
+        for index, spec in enumerate(specs):
+            if spec.fee_rate_ppm is not None or not spec.accepting_orders:
+                continue
+            if spec.condition_id not in self._fees and asked < FEE_REQUESTS_MAX:
+                asked += 1
+                try:
+                    answer = parse_clob_market(
+                        await self._get(rest.clob_market(spec.condition_id)), spec
+                    )
+                except VenueError as error:
+                    self._log.warning("fee unknown", market=spec.slug, problem=str(error))
+                    continue
+                self._fees[spec.condition_id] = (answer.fee_rate_ppm, answer.fee_exponent)
+            rate_ppm, exponent = self._fees.get(spec.condition_id, (None, 1))
+            specs[index] = msgspec.structs.replace(
+                spec, fee_rate_ppm=rate_ppm, fee_exponent=exponent
+            )
 
     async def _fetch_pages(self, slug: str) -> list[MarketSpec]:
         specs: list[MarketSpec] = []
@@ -150,14 +181,15 @@ class Discovery:
         raise AssertionError
 
     async def _get(self, request: rest.Request) -> bytes:
-        url = f"{self._venue.gamma_url}{request.target}"
+        host = self._venue.gamma_url if request.gamma else self._venue.rest_url
+        url = f"{host}{request.target}"
         try:
             async with self._session.get(url, timeout=self._timeout) as response:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or type(error).__name__
             raise VenueError(
-                f"GET {url}: {reason}; check venue.gamma_url", retryable=True
+                f"GET {url}: {reason}; check [venue] in the configuration", retryable=True
             ) from None
         if response.status != 200:
             raise VenueError(
