@@ -13,6 +13,7 @@ import pytest
 
 from oracle.sim_process import PATIENCE_S, SimProcess, command, running
 from oracle.sim_rig import BookReader
+from overround.clock import monotonic_ns
 
 FAVOURITE = "0xde04b189b3f19eaccda02529a3ea67abfc46bff5c0c8fc42d8a2d0ed7b8f0d41"
 
@@ -329,3 +330,47 @@ def test_exchange_ends_by_itself_after_its_seconds() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.startswith(b"exchange ready at http://127.0.0.1:")
+
+
+def test_market_of_the_newer_protocol_takes_orders_of_its_own_domain(quiet: SimProcess) -> None:
+    from py_clob_client_v2.clob_types import OrderArgs
+
+    added = quiet.control("markets", slug="newer", protocol=3, frames_per_s=0)
+    listed = markets_of(quiet)[added["market"]]
+    assert (listed["version"], listed["positionIds"]) == ("v2", added["tokens"])
+    client = client_of(quiet)
+    args = OrderArgs(position_id=added["tokens"][0], price=0.4, size=20, side="BUY")
+    assert client.create_and_post_order(args)["status"] == "live"
+    with pytest.raises(Exception, match="invalid signature"):
+        args = OrderArgs(token_id=added["tokens"][0], price=0.4, size=20, side="BUY")
+        client.create_and_post_order(args)
+
+
+def test_marketable_orders_of_fast_markets_are_held(quiet: SimProcess) -> None:
+    from py_clob_client_v2.clob_types import OrderArgs
+
+    added = quiet.control("markets", slug="fast", hold_ms=150, frames_per_s=0)
+    assert quiet.get(f"/clob-markets/{added['market']}")["itode"] is True
+    client = client_of(quiet)
+    args = OrderArgs(token_id=added["tokens"][0], price=0.6, size=20, side="BUY")
+    order = client.create_order(args)
+    before = quiet.get("/sim/state")["trades"]
+    began_ns = monotonic_ns()
+    assert client.post_order(order)["status"] == "matched"
+    assert monotonic_ns() - began_ns >= 150_000_000
+    assert quiet.get("/sim/state")["trades"] == before + 1
+
+
+def test_stale_rest_books_stay_while_the_book_goes_on(quiet: SimProcess) -> None:
+    from py_clob_client_v2.clob_types import OrderArgs
+
+    yes = tokens_of(markets_of(quiet)[FAVOURITE])[0]
+    before = quiet.get(f"/book?token_id={yes}")
+    assert quiet.control("stale-books") == {"stale": True}
+    client = client_of(quiet)
+    client.create_and_post_order(OrderArgs(token_id=yes, price=0.9, size=20, side="BUY"))
+    assert quiet.get(f"/book?token_id={yes}") == before
+    quiet.control("stale-books", on=False)
+    after = quiet.get(f"/book?token_id={yes}")
+    assert int(after["timestamp"]) > int(before["timestamp"])
+    assert after["hash"] != before["hash"]

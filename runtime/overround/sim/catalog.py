@@ -25,10 +25,20 @@ TAKER_HOLD_MS = 150
 """How long crypto up/down markets hold a marketable order, since 2026-09-04."""
 
 
-def derived_token(condition_id: str, outcome: int) -> str:
-    """Return a stable stand-in token id (decimal uint256) for an outcome of a condition."""
-    digest = hashlib.sha256(f"{condition_id}/{outcome}".encode()).digest()
-    return str(int.from_bytes(digest, "big"))
+POSITION_HOLE = ((1 << 64) - 1) << 40
+"""Bits that are zero in every position id of the newer protocol."""
+
+
+def derived_token(condition_id: str, outcome: int, protocol: int = 2) -> str:
+    """Return a stable stand-in token id (decimal uint256) for an outcome of a condition.
+
+    Of protocol 3 it has the form of a position id: module 1 in the top byte, a hole of zero
+    bits, the outcome in the low byte.
+    """
+    number = int.from_bytes(hashlib.sha256(f"{condition_id}/{outcome}".encode()).digest(), "big")
+    if protocol == 3:
+        number = number >> 8 << 8 & (1 << 248) - 1 & ~POSITION_HOLE | 1 << 248 | outcome
+    return str(number)
 
 
 @dataclass(slots=True)
@@ -52,6 +62,8 @@ class SimMarket:
     mid_path_ticks: tuple[int, ...] = ()
     gamma: dict[str, Any] = field(default_factory=dict)
     accepting: bool = True
+    protocol: int = 2
+    """Which domain its orders are signed for: 2, or 3 for the newer protocol."""
 
     def token(self, outcome: int) -> str:
         """Return the token id of outcome 0 (YES) or 1 (NO)."""
@@ -169,11 +181,14 @@ class SimCatalog:
         min_size_lots: int = 5_000_000,
         fee_rate_ppm: int = 40_000,
         hold_ms: int = 0,
+        protocol: int = 2,
     ) -> SimMarket:
         """Add a lone market in an event of its own and return it.
 
-        Raises ValueError if the condition is already listed.
+        Raises ValueError if the condition is already listed or the protocol is unknown.
         """
+        if protocol not in (2, 3):
+            raise ValueError(f"protocol {protocol} is neither 2 nor 3")
         index = len(self.markets)
         condition_id = condition_id or "0x" + hashlib.sha256(f"{slug}/{index}".encode()).hexdigest()
         if condition_id in self.by_condition:
@@ -193,8 +208,8 @@ class SimCatalog:
             SimMarket(
                 index=index,
                 condition_id=condition_id,
-                token_yes=tokens[0] if tokens else derived_token(condition_id, 0),
-                token_no=tokens[1] if tokens else derived_token(condition_id, 1),
+                token_yes=tokens[0] if tokens else derived_token(condition_id, 0, protocol),
+                token_no=tokens[1] if tokens else derived_token(condition_id, 1, protocol),
                 question=question,
                 slug=slug,
                 outcomes=outcomes,
@@ -204,5 +219,6 @@ class SimCatalog:
                 bids=bids,
                 asks=asks,
                 hold_ms=hold_ms,
+                protocol=protocol,
             )
         )

@@ -43,6 +43,7 @@ class ControlApi:
             "silent": self._silent,
             "drop": self._drop,
             "fail-trades": self._fail_trades,
+            "stale-books": self._stale_books,
             "refuse-sockets": self._refuse_sockets,
             "close": self._close,
             "frame": self._frame,
@@ -108,6 +109,17 @@ class ControlApi:
         self._exchange.faults.fail_trades = int(body.get("count", 1))
         return {"fail_trades": self._exchange.faults.fail_trades}
 
+    def _stale_books(self, body: dict[str, Any]) -> Any:
+        """``{on}``: ``/book`` and ``/books`` answer with the books of this moment until off."""
+        books = self._exchange.books
+        frozen = {
+            book.market.token(outcome): book.rest_text(outcome)
+            for book in books
+            for outcome in (0, 1)
+        }
+        self._exchange.faults.stale_books = frozen if body.get("on", True) else None
+        return {"stale": bool(self._exchange.faults.stale_books)}
+
     def _refuse_sockets(self, body: dict[str, Any]) -> Any:
         """``{on}``: WebSocket upgrades answer 503."""
         self._exchange.faults.refuse_sockets = bool(body.get("on", True))
@@ -148,7 +160,10 @@ class ControlApi:
         return {"opened": opened}
 
     def _add_market(self, body: dict[str, Any]) -> Any:
-        """``{question, slug, tick, bids, asks, frames_per_s}``: list a market while running."""
+        """List a market while running.
+
+        ``{question, slug, tick, bids, asks, frames_per_s, hold_ms, protocol}``, none needed.
+        """
         catalog = self._exchange.catalog
         number = len(catalog.markets)
 
@@ -161,6 +176,8 @@ class ControlApi:
             bids=levels("bids", [["0.48", "120"], ["0.47", "300"], ["0.46", "500"]]),
             asks=levels("asks", [["0.52", "110"], ["0.53", "250"], ["0.54", "480"]]),
             tick_ticks=parse_price(str(body.get("tick", "0.01"))),
+            hold_ms=int(body.get("hold_ms", 0)),
+            protocol=int(body.get("protocol", 2)),
         )
         self._flow.add_market(market, float(body.get("frames_per_s", 5.0)))
         self._exchange.channel.announce(self._new_market(market))

@@ -42,7 +42,7 @@ from overround.venues.polymarket.fees import fee_micro
 
 __all__ = ["Exchange", "Settlement"]
 
-DONE_ORDERS_MAX = 200_000
+DONE_ORDERS_MAX = 20_000
 """Finished orders the engine remembers; members' orders are kept here beyond that."""
 
 FLOW_ADDRESS = "0x000000000000000000000000000000000000f10e"

@@ -37,6 +37,8 @@ class Faults:
     http: list[HttpFault] = field(default_factory=list)
     fail_trades: int = 0
     """Trades that will go RETRYING and then FAILED instead of CONFIRMED."""
+    stale_books: dict[str, str] | None = None
+    """Answers of ``/book`` and ``/books`` by token, as of when they were frozen; None: live."""
     refuse_sockets: bool = False
     """Answer 503 to WebSocket upgrades."""
 

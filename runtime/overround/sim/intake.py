@@ -156,7 +156,7 @@ class Intake:
         if found is None:
             raise Refusal("No orderbook exists for the requested token id")
         market, outcome = found
-        domain = exchange_domain(neg_risk=market.rules.neg_risk)
+        domain = exchange_domain(neg_risk=market.rules.neg_risk, protocol=market.protocol)
         try:
             order_id = "0x" + order_digest(params, domain).hex()
         except OrderError:

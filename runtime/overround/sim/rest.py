@@ -100,14 +100,19 @@ class PublicApi:
         found = self._token(request)
         if found is None:
             return error(404, "No orderbook exists for the requested token id")
-        text = self._exchange.books[found[0].index].rest_text(found[1])
+        text = self._book_text(*found)
         return web.Response(text=text, content_type="application/json")
+
+    def _book_text(self, market: SimMarket, outcome: int) -> str:
+        stale = self._exchange.faults.stale_books
+        frozen = stale.get(market.token(outcome)) if stale else None
+        return frozen or self._exchange.books[market.index].rest_text(outcome)
 
     def _books(self, tokens: list[str]) -> web.Response:
         if len(tokens) > BOOKS_MAX:
             return error(400, "Payload exceeds the limit")
         known = (self._exchange.catalog.by_token.get(token) for token in tokens)
-        texts = [self._exchange.books[f[0].index].rest_text(f[1]) for f in known if f]
+        texts = [self._book_text(*found) for found in known if found]
         return web.Response(text="[" + ",".join(texts) + "]", content_type="application/json")
 
     async def _books_get(self, request: web.Request) -> web.Response:
@@ -235,7 +240,7 @@ class PublicApi:
             "conditionId": market.condition_id,
             "slug": market.slug,
             **market.gamma,
-            "version": "v1",
+            "version": "v2" if market.protocol == 3 else "v1",
             "outcomes": json.dumps(market.outcomes),
             "outcomePrices": json.dumps(prices),
             "clobTokenIds": json.dumps([market.token_yes, market.token_no]),
@@ -250,6 +255,8 @@ class PublicApi:
             "bestAsk": float(ask),
             "feesEnabled": rules.fee_rate_ppm > 0,
         }
+        if market.protocol == 3:
+            live["positionIds"] = [market.token_yes, market.token_no]
         if rules.fee_rate_ppm:
             live["feeSchedule"] = {
                 "exponent": rules.fee_exponent,
