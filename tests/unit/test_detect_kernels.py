@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from oracle.sets import OracleChange, OracleHit, Quote, Universe, apply_changes
-from overround.detect.kernels import load
+from overround.detect.columns import warm
+from overround.detect.kernels import Kernels, load
 
 KERNELS = load()
 SHARE = 1_000_000
@@ -179,6 +184,26 @@ def test_outputs_that_are_full_end_the_list_not_the_process() -> None:
     columns = Columns(universe)
     columns.out = tuple(column[:2] for column in columns.out)  # type: ignore[assignment]
     assert [hit.set_index for hit in columns.sweep()] == [0, 1]
+
+
+def test_warming_runs_each_kernel_once_in_the_form_the_scanner_uses() -> None:
+    ran: list[str] = []
+
+    def spy(name: str) -> Callable[..., int]:
+        def run(*arguments: Any) -> int:
+            ran.append(name)
+            return int(getattr(KERNELS, name)(*arguments))
+
+        return run
+
+    names = [field.name for field in fields(Kernels)]
+    warm(Kernels(**{name: spy(name) for name in names}))
+    assert sorted(ran) == sorted(names)
+
+
+def test_importing_the_detector_does_not_import_numba() -> None:
+    code = "import sys, overround.detect.process; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 lots = st.one_of(st.just(0), st.integers(1, 500 * SHARE), st.integers(1, 2**62))

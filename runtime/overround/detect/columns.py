@@ -13,7 +13,7 @@ from overround.detect.relations import Relations
 from overround.layout.change import BookFlag
 from overround.units import PRICE_TICKS_MAX
 
-__all__ = ["Columns", "Hits", "is_sound"]
+__all__ = ["Columns", "Hits", "is_sound", "warm"]
 
 _JUDGED = BookFlag.TRUSTED | BookFlag.CROSSED | BookFlag.RESOLVED
 """Flags that decide whether a book may be traded on."""
@@ -157,3 +157,30 @@ class Columns:
             self.hits.edge,
             self.hits.lots,
         )
+
+
+def warm(kernels: Kernels) -> None:
+    """Run every kernel once on a scratch set of two.
+
+    The first call in a process costs tens of milliseconds (type inference of the arguments,
+    even with compiled code from the cache): it must not fall into the first change.
+    """
+    columns = Columns(kernels, 2)
+    columns.relate(
+        Relations(
+            set_ids=(0,),
+            offsets=np.array([0, 2], np.int32),
+            members=np.array([0, 1], np.int32),
+            min_lots=np.array([1], np.int64),
+            market_offsets=np.array([0, 1, 2], np.int32),
+            market_sets=np.array([0, 0], np.int32),
+            filter_rate_ppm=np.zeros(2, np.int64),
+            skipped={},
+        )
+    )
+    words = np.zeros((2, 8), np.int64)
+    words[:, 2] = np.array([0, 1]) | 1 << 32
+    touched = columns.apply(words, 2)
+    columns.check_mirrors(touched)
+    columns.scan(touched, 0)
+    columns.sweep(0)

@@ -15,6 +15,7 @@ from overround.clock import NS_PER_MS, NS_PER_US, monotonic_ns
 from overround.config.schema import Settings
 from overround.decide.edge import FeeRule, fee_bound_micro
 from overround.decide.intents import IntentWriter
+from overround.detect.columns import warm
 from overround.detect.host import StrategyHost, load_strategies, parameters
 from overround.detect.kernels import load
 from overround.detect.scanner import Limits, Scanner, Shard
@@ -57,6 +58,7 @@ def run(member: Member, settings: Settings, *, fee: FeeRule = fee_bound_micro) -
     strategies = load_strategies(detect.strategies)
     member.beat(monotonic_ns())
     kernels = load()  # seconds, when the cache on disk is cold
+    warm(kernels)
     member.beat(monotonic_ns())
     ring = member.own(f"intents-{member.name}")
     ring.take_over()
@@ -126,7 +128,7 @@ def _loop(
         if now_ns >= beat_due_ns:
             beat_due_ns = now_ns + beat_ns
             member.beat(now_ns)
-        if not ready:  # every kernel has run once: nothing is left to be compiled
+        if not ready:  # one whole turn is done: books read, kernels warm
             ready = True
             member.ready()
         if work == 0:
