@@ -1,0 +1,204 @@
+/* The feed engine on real regions: what it publishes, and that its steady state allocates nothing.
+ *
+ * The frames are written here, in the shape of recorded ones. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#include <stdio.h>
+
+#include "overround/broadcast.h"
+#include "overround/clock.h"
+#include "overround/feed.h"
+#include "overround/meters.h"
+#include "overround/slots.h"
+#include "overround/tap.h"
+
+/* Every allocation of the process passes here. Sanitizers bring their own allocator, so the count
+ * is taken in the other builds only. */
+static unsigned long allocations;
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+void *malloc(size_t size)
+{
+    allocations++;
+    return __libc_malloc(size);
+}
+void *calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __libc_calloc(count, size);
+}
+void *realloc(void *old, size_t size)
+{
+    allocations++;
+    return __libc_realloc(old, size);
+}
+enum { COUNTED = 1 };
+#else
+enum { COUNTED = 0 };
+#endif
+
+#define MARKET "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define YES "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+#define NO "52114319501245915516055106046884209969926127482827954674443846427813813222426"
+
+static const char opening[] =
+    "[{\"market\":\"" MARKET "\",\"asset_id\":\"" YES "\",\"timestamp\":\"1000\",\"hash\":\"\","
+    "\"bids\":[{\"price\":\"0.5\",\"size\":\"100\"},{\"price\":\"0.52\",\"size\":\"80\"}],"
+    "\"asks\":[{\"price\":\"0.6\",\"size\":\"9\"},{\"price\":\"0.54\",\"size\":\"210.5\"}],"
+    "\"tick_size\":\"0.01\",\"last_trade_price\":\"0.520\",\"event_type\":\"book\"}]\n";
+
+struct rig {
+    struct ovr_feed *feed;
+    void *board, *changes, *trades, *meters;
+    struct ovr_tap tap;
+    struct ovr_feed_result result;
+};
+
+static struct rig rig;
+
+static void build(uint32_t audit_every)
+{
+    enum { TAP_BYTES = 64 << 20 };
+    rig.board = new_segment(OVR_REGION_BOARD, sizeof(struct ovr_board), 8);
+    rig.changes = new_segment(OVR_REGION_CHANGES, sizeof(struct ovr_change), 1024);
+    rig.trades = new_segment(OVR_REGION_TRADES, sizeof(struct ovr_trade), 1024);
+    rig.meters = new_segment(OVR_REGION_METERS, sizeof(struct ovr_meters), 1);
+    void *file = mmap(NULL, TAP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(file != MAP_FAILED && ovr_tap_format(file, TAP_BYTES, 1, 0, 0) == 0);
+    rig.tap = (struct ovr_tap){
+        .base = file, .size = TAP_BYTES, .used = OVR_TAP_HEADER_BYTES};
+    struct ovr_feed_config config = {
+        .markets_capacity = 8, .audit_every = audit_every, .frame_bytes_max = 1 << 22,
+        .burst_ns = 2000000, .hash_pending_ns = 250000000, .board = rig.board,
+        .changes = rig.changes, .trades = rig.trades, .meters = rig.meters, .tap = &rig.tap};
+    rig.feed = ovr_feed_create(&config);
+    CHECK(rig.feed != NULL);
+    CHECK(ovr_feed_add_market(rig.feed, 3, MARKET, YES, NO, 100, "5", 0, "") == 0);
+}
+
+static void frame(const char *text, size_t length)
+{
+    ovr_feed_frame(rig.feed, text, length, ovr_clock_ns(), 1, &rig.result);
+}
+
+/* One price change of two mirrored entries, its sizes and hashes made from `n`. */
+static void change(unsigned n)
+{
+    char text[1024];
+    int length = snprintf(
+        text, sizeof text,
+        "{\"market\":\"" MARKET "\", \"price_changes\":[{\"asset_id\":\"" YES "\", "
+        "\"price\":\"0.5%u\", \"size\":\"%u.5\", \"side\":\"BUY\", \"hash\":\"%040x\", "
+        "\"best_bid\":\"0.52\", \"best_ask\":\"0.54\"}, {\"asset_id\":\"" NO "\", "
+        "\"price\":\"0.%u\", \"size\":\"%u.5\", \"side\":\"SELL\", \"hash\":\"%040x\", "
+        "\"best_bid\":\"0.46\", \"best_ask\":\"0.48\"}], \"timestamp\":\"%u\", "
+        "\"event_type\":\"price_change\"}",
+        n % 3, n % 50 + 1, n, n % 3 == 0 ? 5 : 50 - n % 3, n % 50 + 1, n, 2000 + n);
+    frame(text, (size_t)length);
+    CHECK(rig.result.malformed == 0 && rig.result.changes == 2);
+}
+
+static void a_published_book_is_in_its_slot_before_its_record_is_in_the_ring(void)
+{
+    struct ovr_board board;
+    struct ovr_change record;
+    uint64_t cursor = 0, lost = 0;
+    build(0);
+    frame(opening, sizeof opening - 1);
+    CHECK(rig.result.published == 1 && rig.result.malformed == 0 && rig.result.books == 1);
+    CHECK(ovr_slot_load(rig.board, 3, &board) == 0);
+    CHECK(ovr_broadcast_poll(rig.changes, &cursor, &record, 1, &lost) == 1);
+    CHECK(record.market == 3 && record.version == board.sequence / 2);
+    CHECK(record.bid_ticks == 5200 && record.ask_ticks == 5400);
+    CHECK(record.bid_lots == 80000000 && record.ask_lots == 210500000);
+    CHECK(record.flags == (OVR_BOOK_TRUSTED | OVR_BOOK_SNAPSHOT));
+    CHECK(board.bid_levels == 2 && board.ask_ticks[1] == 6000 && board.tick_ticks == 100);
+    CHECK(board.proof == OVR_PROOF_SNAPSHOT && board.truncated == 0);
+    CHECK(record.event_sequence == board.event_sequence);
+    struct ovr_trade note;
+    cursor = 0;
+    CHECK(ovr_broadcast_poll(rig.trades, &cursor, &note, 1, &lost) == 1);
+    CHECK(note.kind == OVR_TRADE_TRUST_GAINED && note.market == 3);
+    ovr_feed_untrust(rig.feed, 3, OVR_CAUSE_SILENCE, 5);
+    CHECK(ovr_slot_load(rig.board, 3, &board) == 0);
+    CHECK((board.flags & OVR_BOOK_TRUSTED) == 0 && board.cause == OVR_CAUSE_SILENCE);
+    CHECK(ovr_broadcast_poll(rig.trades, &cursor, &note, 1, &lost) == 1);
+    CHECK(note.kind == OVR_TRADE_TRUST_LOST && note.cause == OVR_CAUSE_SILENCE);
+    CHECK(ovr_feed_publish_all(rig.feed, 6) == 1);
+    CHECK(ovr_meter_get(rig.meters, OVR_METER_PUBLISHED) == 3);
+    ovr_feed_destroy(rig.feed);
+}
+
+static void steady_frames_allocate_nothing(void)
+{
+    static const char trade[] =
+        "{\"market\":\"" MARKET "\", \"asset_id\":\"" YES "\", \"price\":\"0.54\", \"size\":\"5\","
+        " \"side\":\"BUY\", \"timestamp\":\"2000\", \"event_type\":\"last_trade_price\"}";
+    static const char tick[] =
+        "{\"market\":\"" MARKET "\", \"asset_id\":\"" YES "\", \"new_tick_size\":\"0.0001\","
+        " \"timestamp\":\"2000\", \"event_type\":\"tick_size_change\"}";
+    for (uint32_t audit = 0; audit < 2; audit++) {
+        uint32_t wanted[8];
+        build(audit);
+        unsigned long before = allocations;
+        frame(opening, sizeof opening - 1);
+        for (unsigned n = 0; n < 3000; n++) {
+            change(n);
+            if (n % 100 == 0) {
+                frame(trade, sizeof trade - 1);
+                frame("{\"event_type\":\"ju\\u0062ilee\"", 27);
+                ovr_feed_flush(rig.feed, ovr_clock_ns(), &rig.result);
+            }
+        }
+        frame(tick, sizeof tick - 1);
+        ovr_feed_rest_books(rig.feed, opening, sizeof opening - 1, 1, 0, &rig.result);
+        ovr_feed_flush(rig.feed, UINT64_MAX, &rig.result);
+        ovr_feed_take_resync(rig.feed, wanted, 8);
+        if (COUNTED) {
+            CHECK(before > 0); /* building did allocate: the counter counts */
+            CHECK(allocations == before);
+        }
+        CHECK(ovr_feed_counter(rig.feed, OVR_METER_FRAMES) >= 3000);
+        CHECK(ovr_feed_counter(rig.feed, OVR_METER_TAP_DROPPED) == 0);
+        ovr_feed_destroy(rig.feed);
+    }
+}
+
+static void a_full_tap_is_told_and_the_books_go_on(void)
+{
+    build(0);
+    rig.tap.size = 4096;
+    frame(opening, sizeof opening - 1);
+    for (unsigned n = 0; n < 50; n++) {
+        change(n);
+    }
+    CHECK(rig.result.tap_full == 1 && rig.result.published == 1);
+    CHECK(ovr_meter_get(rig.meters, OVR_METER_TAP_DROPPED) > 40);
+    ovr_feed_destroy(rig.feed);
+}
+
+static void every_cut_of_a_frame_is_counted_and_survived(void)
+{
+    build(1);
+    for (size_t length = 0; length < sizeof opening - 2; length++) {
+        char *exact = malloc(length + 1); /* reading past the end is for the sanitizer to find */
+        memcpy(exact, opening, length);
+        frame(exact, length);
+        CHECK(rig.result.malformed == 1 && rig.result.published == 0);
+        free(exact);
+    }
+    ovr_feed_destroy(rig.feed);
+}
+
+int main(void)
+{
+    RUN(a_published_book_is_in_its_slot_before_its_record_is_in_the_ring);
+    RUN(steady_frames_allocate_nothing);
+    RUN(a_full_tap_is_told_and_the_books_go_on);
+    RUN(every_cut_of_a_frame_is_counted_and_survived);
+    return 0;
+}
