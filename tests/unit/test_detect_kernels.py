@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from oracle.sets import OracleChange, OracleHit, Quote, Universe, apply_changes
 from overround.detect.columns import warm
-from overround.detect.kernels import Kernels, load
+from overround.detect.kernels import Kernels, cache_folder, load
 
 KERNELS = load()
 SHARE = 1_000_000
@@ -199,6 +200,23 @@ def test_warming_runs_each_kernel_once_in_the_form_the_scanner_uses() -> None:
     names = [field.name for field in fields(Kernels)]
     warm(Kernels(**{name: spy(name) for name in names}))
     assert sorted(ran) == sorted(names)
+
+
+def test_compiled_code_moves_only_where_its_own_folder_is_read_only(tmp_path: Path) -> None:
+    home, fallback = tmp_path / "package", tmp_path / "run"
+    assert cache_folder(home, fallback, {}, lambda path: path == home) is None
+    assert cache_folder(home, fallback, {}, lambda path: False) == fallback
+    assert cache_folder(home, fallback, {"NUMBA_CACHE_DIR": "/x"}, lambda path: False) is None
+
+
+def test_kernels_compile_into_the_fallback(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import overround.detect.kernels as kernels\n"
+        "kernels.cache_folder = lambda home, fallback, *rest: fallback\n"
+        "kernels.load(Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "run")], check=True)
+    assert len(list((tmp_path / "run").rglob("*.nbc"))) >= 4
 
 
 def test_importing_the_detector_does_not_import_numba() -> None:

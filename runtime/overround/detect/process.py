@@ -57,7 +57,7 @@ def run(member: Member, settings: Settings, *, fee: FeeRule = fee_bound_micro) -
     detect, supervise = settings.detect, settings.supervise
     strategies = load_strategies(detect.strategies)
     member.beat(monotonic_ns())
-    kernels = load()  # seconds, when the cache on disk is cold
+    kernels = load(member.run_dir / "kernels")  # seconds, when the cache on disk is cold
     warm(kernels)
     member.beat(monotonic_ns())
     ring = member.own(f"intents-{member.name}")

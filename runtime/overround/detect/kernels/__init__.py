@@ -6,8 +6,10 @@ on-disk cache) every kernel, so that no compilation can fall into the first live
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +22,32 @@ class Kernels:
     scan_mirror: Callable[..., int]
 
 
-def load() -> Kernels:
-    """Return the compiled kernels; the first call of a process takes 0.5 s, cold some seconds."""
+def cache_folder(
+    home: Path, fallback: Path, environment: Mapping[str, str], writable: Callable[[Path], bool]
+) -> Path | None:
+    """Return where compiled code is to be kept, None to leave it beside the sources.
+
+    ``home`` is the folder of the kernels. A package installed for all users, or a service that
+    sees no home directory, has no writable place there, and Numba then refuses to compile.
+    """
+    if "NUMBA_CACHE_DIR" in environment or writable(home):
+        return None
+    return fallback
+
+
+def load(fallback: Path | None = None) -> Kernels:
+    """Return the compiled kernels; the first call of a process takes 0.5 s, cold some seconds.
+
+    ``fallback`` is a private folder for compiled code where the package's own is read-only.
+    """
+    from numba import config
+
+    if fallback is not None:
+        home = Path(__file__).parent
+        folder = cache_folder(home, fallback, os.environ, lambda path: os.access(path, os.W_OK))
+        if folder is not None:
+            config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+
     from overround.detect.kernels import changes, mirror, sets
 
     return Kernels(
