@@ -33,7 +33,7 @@ from overround.supervise.instance import Instance, ProcessPlan
 from overround.units import parse_price, parse_size
 from overround.venues.polymarket.catalog import parse_events_page
 
-PATIENCE_S = 60
+PATIENCE_S = 30
 KEY_VARIABLE = "OVERROUND_TEST_EXECUTOR_KEY"
 SHARE = 1_000_000
 TTL_NS = 2_000_000_000
@@ -107,7 +107,7 @@ class Rig:
             risk=risk or Risk(orders_per_s_max=10_000, orders_burst_max=10_000),
             execute=execute or Execute(unknown_quiet_ms=300, reconcile_interval_ms=500),
         )
-        (folder / SETTINGS_FILE).write_text(self.settings.model_dump_json(), encoding="utf-8")
+        self.write_settings()
         plan = (ProcessPlan("detector-0", "detector"), ProcessPlan("executor", "executor"))
         self.instance = Instance(self.settings, plan)
         roster = self.instance.roster
@@ -135,6 +135,11 @@ class Rig:
         self._beater = threading.Thread(target=self._beat, daemon=True)
         self._beater.start()
         self.publish_books()
+
+    def write_settings(self) -> None:
+        """Give the settings to the next executor."""
+        path = self.folder / SETTINGS_FILE
+        path.write_text(self.settings.model_dump_json(), encoding="utf-8")
 
     def _beat(self) -> None:
         while not self._stop.wait(0.02):
@@ -170,9 +175,9 @@ class Rig:
         return int(row["bid_ticks"][0]), int(row["ask_ticks"][0])
 
     def push(self, **changes: Any) -> int:
-        """Push one intent: by default ten YES of market 0 at the best ask, fill and kill."""
+        """Push one intent: by default ten YES of market 6 at the best ask, fill and kill."""
         sequence = self.producer.next_sequence
-        market = int(changes.get("market", 0))
+        market = int(changes.get("market", 6))
         now_ns = monotonic_ns()
         record = np.zeros(1, INTENT)[0]
         values = {
@@ -196,6 +201,17 @@ class Rig:
         assert self.producer.try_push(record)
         return sequence
 
+    def tick(self, market: int) -> int:
+        """The market's tick as published."""
+        row = self.board.load(market)
+        assert row is not None
+        return int(row["tick_ticks"])
+
+    def push_rest(self, market: int = 6, **changes: Any) -> int:
+        """Push a resting purchase at the best bid."""
+        price = {"price_ticks": self.top(market)[0], "order_type": 0, "market": market}
+        return self.push(**{**price, **changes})
+
     def push_plan(self, markets: list[int], **changes: Any) -> list[int]:
         """Push one plan with a leg in each market."""
         first = self.producer.next_sequence
@@ -212,13 +228,12 @@ class Rig:
         command = [
             sys.executable, "-m", "overround.supervise.child", name, "executor", str(self.folder),
         ]  # fmt: skip
-        generation = self.meters.segment.generation
+        self.meters.segment.set_state(0)  # what a dead one left there says nothing of this one
         environment = {**os.environ, KEY_VARIABLE: self.key}
         with (self.folder / "executor.log").open("ab") as log:
             self.child = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         if wait:
-            meters = self.meters.segment
-            self.until(lambda: meters.generation > generation and meters.state == READY)
+            self.until(lambda: self.meters.segment.state == READY)
 
     def until(self, condition: Callable[[], bool], *, alive: bool = True) -> None:
         """Wait for a condition; fails with the executor's log when it dies or time is up."""
@@ -241,6 +256,18 @@ class Rig:
         assert self.child is not None
         self.child.send_signal(signal.SIGTERM)
         return self.child.wait(PATIENCE_S)
+
+    def wait_settled(self) -> None:
+        """Wait until the ring is empty and the account has nothing working or pending."""
+        self.until(lambda: self.ring.head == self.ring.cursor and self._quiet())
+
+    def _quiet(self) -> bool:
+        summary = self.instance.segment("account-0")
+        row = Slots(summary).load(0)
+        counts = [self.count(one) for one in (Value.FILLS_SETTLED, Value.FILLS_FAILED)]
+        return (
+            row is not None and not row["reserved_micro"] and self.count(Value.FILLS) == sum(counts)
+        )
 
     def count(self, value: Value) -> int:
         """One of the executor's counters."""

@@ -298,12 +298,12 @@ class ExecutorProcess:
                 spin_ns=settings.detect.spin_us * clock.NS_PER_US,
             )
             self._watches.append(watch)
-        self._member.ready()
         gc.collect()
         gc.freeze()
         gc.disable()
         for watch in self._watches:
             watch.start()
+        self._member.ready()
 
     @property
     def _parts(self) -> _Parts:
