@@ -22,7 +22,6 @@ _LASTING = frozenset(
     {
         RefusalCode.MODE,
         RefusalCode.KILLED,
-        RefusalCode.ORDER_NOTIONAL,
         RefusalCode.POSITION,
         RefusalCode.ACCOUNT_NOTIONAL,
         RefusalCode.BALANCE,

@@ -211,6 +211,7 @@ def test_the_rest_ends_at_its_longest_and_an_acceptance_forgets_it(desk: Desk) -
     [
         (ReportKind.REFUSED, RefusalCode.BOOK_STALE),
         (ReportKind.REFUSED, RefusalCode.EXPIRED),
+        (ReportKind.REFUSED, RefusalCode.ORDER_NOTIONAL),  # the next size may fit
         (ReportKind.REFUSED, RefusalCode.SHADOW),
         (ReportKind.REJECTED, RefusalCode.POSITION),
         (ReportKind.CANCELED, 0),
