@@ -89,7 +89,7 @@ async def test_change_is_published_and_its_hash_verified(make_rig: MakeRig) -> N
 async def test_burst_ends_without_a_further_frame(make_rig: MakeRig) -> None:
     """Two frames of one cancel, each with the final top: the second one never comes."""
     book = make_book()
-    async with make_rig([book]) as rig:
+    async with make_rig([book], quick(snapshot_timeout_ms=60_000)) as rig:
         first = book.change("BUY", 5_000, 0)
         book.bids.pop(4_900)
         late = book.change_frame("BUY", 4_900, 0)
@@ -108,7 +108,7 @@ async def test_burst_ends_without_a_further_frame(make_rig: MakeRig) -> None:
 
 async def test_missed_update_is_found_by_hash_and_mended(make_rig: MakeRig) -> None:
     book = make_book()
-    async with make_rig([book]) as rig:
+    async with make_rig([book], quick(snapshot_timeout_ms=60_000)) as rig:
         book.change("BUY", 4_700, 1)  # deep in the book, and never sent
         await rig.venue.peer.send(book.change("SELL", 5_100, 9))
         await rig.until(lambda: rig.losses(0) == [UntrustCause.HASH])
@@ -316,6 +316,20 @@ async def test_stop_is_clean_and_the_tap_holds_the_whole_conversation(make_rig: 
         assert len(by_kind[TapKind.CLOSE]) == 1
         assert len(by_kind[TapKind.MARKET]) == 1
         assert [r.recv_ns for r in records] == sorted(r.recv_ns for r in records)
+
+
+async def test_tap_goes_on_in_a_new_file_without_a_gap(make_rig: MakeRig) -> None:
+    async with make_rig([make_book()]) as rig:
+        filler = json.dumps({"event_type": "unheard_of", "filler": "x" * 2**20})
+        for count in range(1, 11):
+            await rig.venue.peer.send(filler)
+            await rig.until_value(Value.UNKNOWN_EVENT, count)
+        assert await rig.stop() == 0
+        files = tap_files(rig.directory / "tap-0")
+        assert len(files) == 4
+        sizes = [len(record.payload) for record in read_tap(files)]
+        assert sizes.count(len(filler)) == 10
+        assert rig.meters.value(Value.TAP_DROPPED) == 0
 
 
 async def test_full_tap_stops_the_tap_and_not_the_books(make_rig: MakeRig) -> None:
