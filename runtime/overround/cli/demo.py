@@ -100,7 +100,7 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
             # buy below a dollar: a complete set of them needs a few hundred shares.
             "detect": {"size_max_lots": 800 * LOTS_PER_SHARE},
             "risk": {
-                "order_notional_max_micro": 800 * MICRO_PER_UNIT,
+                "order_notional_max_micro": 1_000 * MICRO_PER_UNIT,
                 "market_position_max_lots": 1_000_000 * LOTS_PER_SHARE,
                 "account_notional_max_micro": PLAY_MONEY * MICRO_PER_UNIT,
             },
