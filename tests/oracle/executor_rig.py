@@ -258,16 +258,17 @@ class Rig:
         return self.child.wait(PATIENCE_S)
 
     def wait_settled(self) -> None:
-        """Wait until the ring is empty and the account has nothing working or pending."""
-        self.until(lambda: self.ring.head == self.ring.cursor and self._quiet())
+        """Wait until the ring is empty and the account has nothing reserved or pending.
+
+        Judged by the account region two whole comparisons after the ring ran empty.
+        """
+        self.until(lambda: self.ring.head == self.ring.cursor)
+        compared = self.count(Value.RECONCILES) + 2
+        self.until(lambda: self.count(Value.RECONCILES) >= compared and self._quiet())
 
     def _quiet(self) -> bool:
-        summary = self.instance.segment("account-0")
-        row = Slots(summary).load(0)
-        counts = [self.count(one) for one in (Value.FILLS_SETTLED, Value.FILLS_FAILED)]
-        return (
-            row is not None and not row["reserved_micro"] and self.count(Value.FILLS) == sum(counts)
-        )
+        rows = Slots(self.instance.segment("account-0")).load_all()
+        return not rows["reserved_micro"].any() and not rows["pending_lots"].any()
 
     def count(self, value: Value) -> int:
         """One of the executor's counters."""

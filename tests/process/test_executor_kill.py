@@ -20,6 +20,7 @@ from overround.execute.process import JOURNAL_FOLDER
 from overround.ledger.journal import Journal, replay
 from overround.ledger.records import Fill, Kind, Record, Sent, Signed, decode, encode
 from overround.observe.metrics import Value
+from overround.shm.kill import KillLatch, KillReason
 
 KILLS = 4
 BURST_NS = 200_000_000
@@ -63,6 +64,9 @@ def campaign(rig: Rig, seed: int) -> Audit:
         rig.publish_books()
     rig.venue.control("faults", clear=True)
     rig.start()
+    rig.until(lambda: rig.ring.head == rig.ring.cursor)
+    # What still rests was taken up again by the last start: have it cancelled.
+    KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, monotonic_ns())
     rig.wait_settled()
     assert rig.stop() == 0
     return audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address)
