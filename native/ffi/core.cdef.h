@@ -37,7 +37,6 @@ uint64_t ovr_segment_run_id(void *base);
 uint64_t ovr_segment_capacity(void *base);
 uint32_t ovr_segment_kind(void *base);
 uint32_t ovr_segment_record_size(void *base);
-void ovr_segment_wake(void *base);
 int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns);
 uint64_t ovr_latch_reason(void *base);
 uint64_t ovr_latch_set_ns(void *base);

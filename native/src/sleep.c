@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "overround/sleep.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -18,13 +19,15 @@ static void futex_wake_all(_Atomic(uint32_t) *word)
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-static void futex_wait(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_ns)
+/* Returns 0 when woken or when the word had changed already, else an errno. */
+static int futex_wait(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_ns)
 {
     struct timespec timeout = {
         .tv_sec = (time_t)(timeout_ns / UINT64_C(1000000000)),
         .tv_nsec = (long)(timeout_ns % UINT64_C(1000000000)),
     };
-    syscall(SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+    long status = syscall(SYS_futex, word, FUTEX_WAIT, seen, &timeout, NULL, 0);
+    return status == 0 || errno == EAGAIN ? 0 : errno;
 }
 
 void ovr_segment_wake(void *base)
@@ -63,16 +66,24 @@ int ovr_segment_wait(struct ovr_segment *segment, uint64_t position, ovr_ready_f
     if (ready(segment, position) || (spin_ns > 0 && spin(segment, position, ready, spin_ns))) {
         return 1;
     }
-    if (timeout_ns == 0) {
-        return 0;
+    uint64_t now_ns = timeout_ns > 0 ? ovr_clock_ns() : 0;
+    uint64_t end_ns = now_ns + timeout_ns;
+    while (now_ns < end_ns) {
+        atomic_store_explicit(&segment->sleepers, 1, memory_order_relaxed);
+        /* SYNC(sleep): see ovr_segment_wake. */
+        atomic_thread_fence(memory_order_seq_cst);
+        uint32_t seen = atomic_load_explicit(&segment->wake, memory_order_acquire);
+        if (ready(segment, position)) {
+            return 1;
+        }
+        if (futex_wait(&segment->wake, seen, end_ns - now_ns) != 0) {
+            break;
+        }
+        if (ready(segment, position)) {
+            return 1;
+        }
+        /* Woken for a record that was read before going to sleep, or for somebody else's. */
+        now_ns = ovr_clock_ns();
     }
-    atomic_store_explicit(&segment->sleepers, 1, memory_order_relaxed);
-    /* SYNC(sleep): see ovr_segment_wake. */
-    atomic_thread_fence(memory_order_seq_cst);
-    uint32_t seen = atomic_load_explicit(&segment->wake, memory_order_acquire);
-    if (ready(segment, position)) {
-        return 1;
-    }
-    futex_wait(&segment->wake, seen, timeout_ns);
     return ready(segment, position);
 }

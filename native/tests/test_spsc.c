@@ -131,6 +131,30 @@ static void dead_sleeper_costs_one_wake_up(void)
     CHECK(atomic_load(&segment->wake) == 1);
 }
 
+static void *wait_for_the_first(void *base)
+{
+    CHECK(ovr_spsc_wait(base, 0, 0, TIMEOUT_NS) == 1);
+    return NULL;
+}
+
+/* As when a slow producer wakes for a record that the consumer has already taken. */
+static void wake_up_without_news_does_not_end_the_wait(void)
+{
+    void *base = new_segment(OVR_REGION_INTENTS, 64, RING);
+    struct ovr_segment *segment = base;
+    uint64_t record[8] = {0};
+    pthread_t sleeper;
+    CHECK(pthread_create(&sleeper, NULL, wait_for_the_first, base) == 0);
+    for (int wake = 0; wake < 100; wake++) {
+        while (atomic_load(&segment->sleepers) == 0) {
+            ovr_pause();
+        }
+        ovr_segment_wake(base);
+    }
+    CHECK(ovr_spsc_try_push(base, record) == 1);
+    CHECK(pthread_join(sleeper, NULL) == 0);
+}
+
 struct pair {
     void *there;
     void *back;
@@ -170,6 +194,7 @@ int main(void)
     RUN(full_ring_refuses_until_room_is_given_back);
     RUN(wait_returns_at_once_with_news_and_after_the_timeout_without);
     RUN(dead_sleeper_costs_one_wake_up);
+    RUN(wake_up_without_news_does_not_end_the_wait);
     RUN(processes_lose_nothing_through_kills);
     RUN(threads_lose_nothing);
     RUN(no_wake_up_is_missed_in_ping_pong);

@@ -20,8 +20,9 @@ void ovr_segment_wake(void *base);
 /* Returns nonzero when there is something to read at `position`. */
 typedef int (*ovr_ready_fn)(struct ovr_segment *segment, uint64_t position);
 
-/* Spins for spin_ns, then sleeps until ready or timeout_ns from now; returns ready's answer.
- * Signals end it early: the caller's loop has to look at its own business anyway. */
+/* Spins for spin_ns, then sleeps until ready, at most timeout_ns; returns ready's answer. A wake-up
+ * for a record that the waiter has read already does not end it. Signals do: the caller's loop has
+ * to look at its own business then. */
 int ovr_segment_wait(struct ovr_segment *segment, uint64_t position, ovr_ready_fn ready,
                      uint64_t spin_ns, uint64_t timeout_ns);
 

@@ -184,10 +184,6 @@ class Segment:
         """Return whether the epoch is even and the last beat at most ``lease_ns`` old."""
         return bool(lib.ovr_segment_usable(self.pointer, now_ns, lease_ns))
 
-    def wake(self) -> None:
-        """Wake every process that waits on this region, with or without news."""
-        lib.ovr_segment_wake(self.pointer)
-
     @property
     def epoch(self) -> int:
         """Odd while set up or repaired; a new even value after each take-over."""
