@@ -1,6 +1,9 @@
 #include "json_scan.h"
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #define ONES UINT64_C(0x0101010101010101)
 #define HIGHS UINT64_C(0x8080808080808080)
@@ -18,8 +21,22 @@ static inline uint64_t bytes_equal(uint64_t word, char c)
 }
 
 /* First byte at or after `at` that needs a decision: quote, backslash, control, non-ASCII. */
-static const char *skip_plain(const char *at, const char *end)
+static inline const char *skip_plain(const char *at, const char *end)
 {
+#if defined(__SSE2__)
+    while (end - at >= 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)at);
+        __m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+        __m128i slash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+        /* As signed bytes, controls and non-ASCII are all below the blank. */
+        __m128i odd = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+        int stop = _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, slash), odd));
+        if (stop != 0) {
+            return at + __builtin_ctz((unsigned)stop);
+        }
+        at += 16;
+    }
+#endif
     while (end - at >= 8) {
         uint64_t word;
         memcpy(&word, at, sizeof word);
