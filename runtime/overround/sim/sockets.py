@@ -1,54 +1,62 @@
-"""The two WebSocket endpoints over aiohttp: one queue and one writer task a connection."""
+"""The two WebSocket endpoints over aiohttp.
+
+aiohttp accepts and reads; frames are written here, all that one turn of the loop produced in one
+write. A burst written frame by frame can be torn apart for milliseconds by the scheduler, and a
+client that gives a burst two milliseconds would take the pieces for different states.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from aiohttp import WSMsgType, web
 
 from overround.sim.exchange import Exchange
 
-__all__ = ["Sockets"]
+__all__ = ["Sockets", "server_frame"]
 
-QUEUE_FRAMES_MAX = 20_000
+BACKLOG_BYTES_MAX = 32 << 20
 """A client this far behind is cut off, as the venue cuts slow consumers."""
 
 CLIENT_FRAME_BYTES_MAX = 1 << 20
 
+_TEXT, _BINARY = 0x81, 0x82
+
+
+def server_frame(item: str | bytes) -> bytes:
+    """Return one unmasked, final WebSocket frame: text for str, binary for bytes (RFC 6455)."""
+    kind, payload = (_TEXT, item.encode()) if isinstance(item, str) else (_BINARY, item)
+    size = len(payload)
+    if size < 126:
+        return bytes((kind, size)) + payload
+    if size < 1 << 16:
+        return bytes((kind, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((kind, 127)) + size.to_bytes(8, "big") + payload
+
 
 class _Connection:
-    """A WebSocket with a send queue; ``send`` never blocks and never raises."""
+    """A WebSocket's sending half; ``send`` never blocks and never raises."""
 
-    def __init__(self, socket: web.WebSocketResponse, request: web.Request) -> None:
-        self.socket = socket
+    def __init__(self, request: web.Request) -> None:
         self._request = request
-        self._queue: deque[str | bytes] = deque()
-        self._wake = asyncio.Event()
-        self._overrun = False
+        self._loop = asyncio.get_running_loop()
+        self._frames: list[bytes] = []
 
     def send(self, text: str | bytes) -> None:
-        if len(self._queue) >= QUEUE_FRAMES_MAX:
-            self._overrun = True
-        else:
-            self._queue.append(text)
-        self._wake.set()
+        if not self._frames:
+            self._loop.call_soon(self.flush)
+        self._frames.append(server_frame(text))
 
-    async def drain(self) -> None:
-        """Write queued frames until the connection ends."""
-        while not self._overrun:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._queue:
-                item = self._queue.popleft()
-                try:
-                    if isinstance(item, str):
-                        await self.socket.send_str(item)
-                    else:
-                        await self.socket.send_bytes(item)
-                except (ConnectionError, RuntimeError):
-                    return
-        self.abort()
+    def flush(self) -> None:
+        """Write what is queued at once; cut the client off if it has stopped reading."""
+        frames, self._frames = self._frames, []
+        transport = self._request.transport
+        if not frames or transport is None or transport.is_closing():
+            return
+        if transport.get_write_buffer_size() > BACKLOG_BYTES_MAX:
+            transport.abort()
+        else:
+            transport.write(b"".join(frames))
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
@@ -94,34 +102,31 @@ class Sockets:
 
     async def _market(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
-        connection = _Connection(socket, request)
+        connection = _Connection(request)
         subscriber = self._exchange.channel.connect(connection)
         self._open["market"].add(connection)
-        writer = asyncio.create_task(connection.drain())
         try:
             async for message in socket:
                 if message.type == WSMsgType.TEXT:
                     self._exchange.channel.on_text(subscriber, message.data)
         finally:
-            writer.cancel()
             self._open["market"].discard(connection)
             self._exchange.channel.disconnect(subscriber)
         return socket
 
     async def _user(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
-        connection = _Connection(socket, request)
+        connection = _Connection(request)
         listener = self._exchange.users.connect(connection)
         self._open["user"].add(connection)
-        writer = asyncio.create_task(connection.drain())
         try:
             async for message in socket:
                 if message.type != WSMsgType.TEXT:
                     continue
                 if not self._exchange.users.on_text(listener, message.data):
+                    connection.flush()
                     await socket.close()
         finally:
-            writer.cancel()
             self._open["user"].discard(connection)
             self._exchange.users.disconnect(listener)
         return socket
