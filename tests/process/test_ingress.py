@@ -14,6 +14,8 @@ from oracle.ingress_rig import QUICK, IngressRig
 from oracle.venue_script import ScriptBook, VenueScript
 from overround.config.schema import Ingress
 from overround.layout.board import Proof, UntrustCause
+from overround.layout.catalog import MarketStatus
+from overround.layout.change import BookFlag
 from overround.layout.trade import TradeKind
 from overround.observe.metrics import Value
 from overround.shm.tap import TapKind, read_tap, tap_files
@@ -145,6 +147,7 @@ async def test_silent_market_that_nothing_vouches_for_loses_trust(make_rig: Make
     async with make_rig([book], quick(silence_ms=200)) as rig:
         rig.venue.rest_status = 500
         await rig.until(lambda: UntrustCause.SILENCE in rig.losses(0))
+        assert rig.meters.value(Value.REST_FAILED) >= 1
         await rig.until_trusted(0)  # the subscription is repeated and its snapshot comes
 
 
@@ -221,6 +224,35 @@ async def test_market_added_while_running_is_subscribed(make_rig: MakeRig) -> No
         assert len(rig.venue.peers) == 1
 
 
+async def test_resolved_and_closed_markets_are_left(make_rig: MakeRig) -> None:
+    books = [make_book(number) for number in range(3)]
+    async with make_rig(books) as rig:
+        await rig.venue.peer.send(
+            {
+                "event_type": "market_resolved",
+                "id": "7",
+                "market": books[0].condition_id,
+                "assets_ids": [books[0].yes, books[0].no],
+                "winning_asset_id": books[0].yes,
+                "winning_outcome": "Yes",
+                "timestamp": str(books[0].epoch_ms + 1),
+                "tags": [],
+            }
+        )
+        await rig.venue.until(lambda: books[0].yes not in rig.venue.peer.tokens)
+        assert int(rig.slot(0)["flags"]) & (BookFlag.RESOLVED | BookFlag.TRUSTED) == (
+            BookFlag.RESOLVED
+        )
+        row = rig.instance.catalog.load(1)
+        assert row is not None
+        row["status"] = MarketStatus.CLOSED
+        rig.instance.catalog.store(1, row)
+        await rig.venue.until(lambda: books[1].no not in rig.venue.peer.tokens)
+        await rig.until(lambda: not rig.trusted(1))
+        assert rig.venue.peer.tokens == {books[2].yes, books[2].no}
+        assert rig.trusted(2)
+
+
 async def test_whatever_the_venue_sends_is_counted_and_survived(make_rig: MakeRig) -> None:
     book = make_book()
     async with make_rig([book], quick(frame_bytes_max=2**23)) as rig:
@@ -256,15 +288,16 @@ async def test_refusing_then_dead_venue_is_visible_and_survived(make_rig: MakeRi
     async with make_rig([book]) as rig:
         rig.venue.refuse = True
         await rig.venue.peer.close()
-        await rig.until_value(Value.RECONNECTS, 3)
+        await rig.until_value(Value.CONNECTS_FAILED, 3)
         await rig.venue.stop()
-        before = rig.meters.value(Value.RECONNECTS)
-        await rig.until_value(Value.RECONNECTS, before + 3)
+        before = rig.meters.value(Value.CONNECTS_FAILED)
+        await rig.until_value(Value.CONNECTS_FAILED, before + 3)
         assert not rig.trusted(0)
         assert "cannot connect" in rig.log
         rig.venue.refuse = False
         await rig.venue.start()
         await rig.until_trusted(0)
+        assert rig.meters.value(Value.RECONNECTS) == 1
 
 
 async def test_venue_that_stops_answering_pings_is_left(make_rig: MakeRig) -> None:
@@ -273,6 +306,7 @@ async def test_venue_that_stops_answering_pings_is_left(make_rig: MakeRig) -> No
         await rig.until_value(Value.PONGS, 3)
         rig.venue.answer_ping = False
         await rig.venue.until(lambda: len(rig.venue.peers) >= 2)
+        assert rig.meters.value(Value.SOCKETS_DEAD) >= 1
         assert rig.losses(0)[0] == UntrustCause.RECONNECT
         rig.venue.answer_ping = True
         await rig.until_trusted(0)

@@ -15,7 +15,7 @@ from overround.config.schema import Ingress
 from overround.ingress.replay import Replay
 from overround.layout.board import UntrustCause
 from overround.layout.change import BookFlag
-from overround.observe.metrics import Value
+from overround.observe.metrics import Histogram, Value
 from overround.shm.tap import tap_files
 from overround.supervise.discovery import CatalogWriter, Discovery
 from overround.units import parse_price, parse_size
@@ -116,6 +116,7 @@ async def test_every_book_equals_the_exchange_and_every_hash_passes(make_rig: Ma
         await rig.settle()
         assert rig.faults() == {}
         assert rig.meters.value(Value.PUBLISHED) > 100
+        assert rig.meters.histogram(Histogram.VENUE_TO_RECV).count > 0
 
 
 async def test_tap_replays_to_the_same_books(make_rig: MakeRig) -> None:
@@ -161,7 +162,7 @@ async def test_cut_connections_and_refused_sockets_are_survived(make_rig: MakeRi
         await rig.exchange.control("refuse-sockets", on=True)
         await rig.exchange.control("close", channel="market")
         await rig.until(lambda: rig.losses(0) == [UntrustCause.RECONNECT])
-        await rig.until_value(Value.RECONNECTS, 2)
+        await rig.until_value(Value.CONNECTS_FAILED, 2)
         await rig.exchange.control("refuse-sockets", on=False)
         await rig.until_trusted(0, 1, 2)
         await rig.settle()

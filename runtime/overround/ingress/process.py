@@ -18,13 +18,14 @@ import structlog
 import uvloop
 
 from overround.book.engine import NEVER_NS, FeedEngine
-from overround.clock import NS_PER_MS, NS_PER_S, monotonic_ns
+from overround.clock import NS_PER_MS, NS_PER_S, epoch_ns, monotonic_ns
 from overround.config.schema import Settings
 from overround.errors import HostError
 from overround.ingress.catalog import CatalogFollower, MarketEntry
 from overround.ingress.feed import (
     Action,
     Close,
+    CloseReason,
     Connect,
     FetchBooks,
     MarketFeed,
@@ -36,7 +37,8 @@ from overround.ingress.rest import BookFetcher
 from overround.ingress.takeover import distrust_board
 from overround.ingress.transport import Links
 from overround.layout.board import UntrustCause
-from overround.observe.metrics import Value
+from overround.layout.catalog import MarketStatus
+from overround.observe.metrics import Histogram, Value
 from overround.shm.member import Member
 from overround.shm.slots import Slots
 from overround.shm.tap import TapKind, TapWriter
@@ -119,6 +121,10 @@ class IngressProcess:
         self._states = _States(self._engine)
         self._known: set[int] = set()
         self._closing: set[int] = set()
+        self._again: set[int] = set()
+        self._resolved = False
+        self._venue_epoch_ms = 0
+        self._venue_recv_ns = 0
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._links = Links(
@@ -188,6 +194,10 @@ class IngressProcess:
             due_ns = recv_ns + self._burst_ns
             if due_ns < self._flush_due_ns:
                 self._arm_flush(due_ns, self._burst_ns)
+        self._venue_epoch_ms = result.venue_epoch_ms
+        self._venue_recv_ns = recv_ns
+        if result.resolved:
+            self._resolved = True
         if result.resync:
             self._resync(recv_ns)
 
@@ -208,12 +218,17 @@ class IngressProcess:
         now_ns = monotonic_ns()
         self._record(TapKind.CONNECT, now_ns, connection, b"")
         self._log.info("connected", connection=connection)
+        if connection in self._again:
+            self._again.discard(connection)
+            self._member.meters.add(Value.RECONNECTS)
         self._carry_out(self._feed.on_connected(connection, now_ns), now_ns)
 
     def on_connect_failed(self, connection: int, reason: str) -> None:
         """Tell why; the feed tries again after its backoff."""
         now_ns = monotonic_ns()
         self._log.warning("cannot connect", connection=connection, reason=reason)
+        self._again.discard(connection)
+        self._member.meters.add(Value.CONNECTS_FAILED)
         self._carry_out(self._feed.on_connect_failed(connection, now_ns), now_ns)
 
     def on_disconnected(self, connection: int) -> None:
@@ -240,6 +255,7 @@ class IngressProcess:
         self._resync(recv_ns)
 
     def _on_fetch_failed(self, reason: str) -> None:
+        self._member.meters.add(Value.REST_FAILED)
         self._log.warning("no books by REST", reason=reason)
 
     # -- timers ----------------------------------------------------------------------------
@@ -265,6 +281,8 @@ class IngressProcess:
         if self._tap is not None and now_ns >= self._tap_due_ns and not self._tap.roll():
             self._tap_due_ns = now_ns + _TAP_RETRY_NS
             self._log.error("tap has no room for its next file", folder=str(self._tap.folder))
+        if self._venue_epoch_ms:
+            self._time_feed(now_ns)
         if now_ns >= self._slow_due_ns:
             self._slow_due_ns = now_ns + _SLOW_INTERVAL_NS
             self._slow_tick(now_ns)
@@ -281,12 +299,28 @@ class IngressProcess:
         for index in news.ended:
             self._engine.untrust(index, UntrustCause.SILENCE, now_ns)
             self._carry_out(self._feed.remove_market(index, now_ns), now_ns)
+        if self._resolved:
+            self._resolved = False
+            self._leave_resolved(now_ns)
         meters = self._member.meters
         meters.set(Value.MARKETS, self._feed.markets)
         meters.set(Value.MARKETS_TRUSTED, self._engine.trusted_count)
         meters.set(Value.SOCKETS, self._feed.sockets_open)
         gc.collect(2 if self._full_collect else 1)
         self._full_collect = False
+
+    def _time_feed(self, now_ns: int) -> None:
+        """Record how old the newest frame was when it came; one sample a tick at most."""
+        wall_ns = epoch_ns() - (now_ns - self._venue_recv_ns)
+        age_ns = wall_ns - self._venue_epoch_ms * NS_PER_MS
+        self._member.meters.record(Histogram.VENUE_TO_RECV, max(age_ns, 0))
+        self._venue_epoch_ms = 0
+
+    def _leave_resolved(self, now_ns: int) -> None:
+        """Stop following markets that the stream said are resolved: nothing more will come."""
+        for index in self._known:
+            if self._engine.market_state(index).status == MarketStatus.RESOLVED:
+                self._carry_out(self._feed.remove_market(index, now_ns), now_ns)
 
     def _arm_flush(self, due_ns: int, wait_ns: int) -> None:
         if self._flush_timer is not None:
@@ -357,10 +391,12 @@ class IngressProcess:
                         self._record(TapKind.FRAME_OUT, now_ns, connection, text.encode())
                 case Connect(connection, again):
                     if again:
-                        self._member.meters.add(Value.RECONNECTS)
+                        self._again.add(connection)
                     self._links.connect(connection)
                 case Close(connection, reason):
                     self._log.warning("closing", connection=connection, reason=reason.name.lower())
+                    if reason is not CloseReason.UNUSED:
+                        self._member.meters.add(Value.SOCKETS_DEAD)
                     if self._links.close(connection):
                         # Recorded where trust is withdrawn; its end is told a moment later.
                         self._closing.add(connection)

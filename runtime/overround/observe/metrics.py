@@ -63,6 +63,9 @@ class Value(IntEnum):
     MARKETS = 38
     MARKETS_TRUSTED = 39
     SOCKETS = 40
+    CONNECTS_FAILED = 41
+    REST_FAILED = 42
+    SOCKETS_DEAD = 43
     # detector
     RECORDS_SEEN = 48
     RECORDS_LOST = 49
@@ -187,6 +190,9 @@ _HELP: dict[Value, str] = {
     Value.MARKETS: "markets followed",
     Value.MARKETS_TRUSTED: "markets whose book is trusted now",
     Value.SOCKETS: "market sockets open now",
+    Value.CONNECTS_FAILED: "market sockets that could not be opened",
+    Value.REST_FAILED: "requests for books that failed, and requests dropped unasked",
+    Value.SOCKETS_DEAD: "market sockets left by us: no answer to pings, or no data",
     Value.RECORDS_SEEN: "change records a detector took",
     Value.RECORDS_LOST: "change records overwritten before a detector took them",
     Value.LAPS: "times a detector was lapped and swept the board",
