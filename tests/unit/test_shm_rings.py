@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -127,6 +129,31 @@ def test_lapped_reader_counts_and_goes_on(box: SegmentBox):
     assert out["event_sequence"].tolist() == [26, 27, 28, 29]
     reader.skip_to_end()
     assert (reader.poll(out), reader.lag, reader.position) == (0, 0, 40)
+
+
+def test_waiting_lets_other_threads_run(box: SegmentBox):
+    segment = box.make(RegionKind.CHANGES, 16)
+    writer, reader = BroadcastWriter(segment), BroadcastReader(segment)
+    seen: list[bool] = []
+    waiter = threading.Thread(target=lambda: seen.append(reader.wait(60_000_000_000)))
+    waiter.start()
+    writer.publish(np.zeros(1, writer.dtype))  # would never run if the waiter kept the GIL
+    waiter.join()
+    assert seen == [True]
+
+
+def test_signal_ends_a_wait(box: SegmentBox):
+    reader = BroadcastReader(box.make(RegionKind.CHANGES, 16))
+    caught: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: caught.append(number))
+    try:
+        # Repeated, because one that fires before the wait begins would not end it.
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        assert not reader.wait(60_000_000_000)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert caught
 
 
 @settings(max_examples=40, deadline=None)

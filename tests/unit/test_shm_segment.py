@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import posix_ipc
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from oracle.segments import INSTANCE, SegmentBox
-from overround._native import lib
+from overround._native import ffi, lib
 from overround.errors import ConfigError, HostError, LayoutError
 from overround.layout.region import REGIONS, RegionKind, Shape
 from overround.shm import segment as segment_module
@@ -94,6 +96,32 @@ def test_absent_and_unfinished_segments_are_told_apart(box: SegmentBox):
     finally:
         shared.close_fd()
         shared.unlink()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.integers(0, 63), st.integers(0, 255), min_size=1, max_size=8))
+@example({20: 72})  # a record size that fits the file
+@example({32: 255})  # a capacity that does not
+def test_no_header_can_make_a_reader_leave_its_mapping(damage: dict[int, int]):
+    with SegmentBox() as box:
+        segment = box.make(RegionKind.CHANGES, 16)
+        header = ffi.buffer(segment.pointer, 64)
+        for place, value in damage.items():
+            header[place] = bytes([value])
+        try:
+            found = box.attach(RegionKind.CHANGES)
+        except (HostError, LayoutError):
+            return
+        end = lib.OVR_HEADER_BYTES + found.capacity * found.record_size
+        assert found.record_size == REGIONS[RegionKind.CHANGES].record_size
+        assert end <= found.size
+
+
+def test_lease_of_a_run_that_has_ended_is_a_host_error(box: SegmentBox):
+    segment = box.make(RegionKind.BOARD, 8, own=False)
+    segment.unlink()
+    with pytest.raises(HostError, match="has ended"):
+        segment.take_lease()
 
 
 def test_lease_is_single_and_ends_with_close(box: SegmentBox):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from overround._native import lib
 from overround.errors import HostError, LayoutError
 from overround.shm.tap import TapKind, TapRecord, TapWriter, read_tap, tap_files
 
@@ -110,6 +111,30 @@ def test_any_damage_ends_the_file_cleanly(tmp_path: Path):
         records = list(read_tap([path]))
         assert len(records) in ((cut - 64) // size, (cut - 64) // size + 1)
         assert [record.recv_ns for record in records] == list(range(len(records)))
+
+
+def test_files_removed_by_a_recorder_make_room_and_numbers_go_on(tmp_path: Path):
+    writer = TapWriter(tmp_path, 4 * KIB, 2)
+    for number in range(50):
+        writer.append(TapKind.FRAME_IN, number, 0, b"x" * 300)
+        writer.roll()
+    assert writer.dropped > 0
+    tap_files(tmp_path)[0].unlink()
+    assert writer.roll()
+    assert writer.append(TapKind.FRAME_IN, 50, 0, b"x" * 300)
+    writer.close()
+    assert [path.name for path in tap_files(tmp_path)] == ["tap-000001.ovt", "tap-000002.ovt"]
+    tap_files(tmp_path)[0].unlink()
+    TapWriter(tmp_path, 4 * KIB, 2).close()
+    assert [path.name for path in tap_files(tmp_path)] == ["tap-000002.ovt", "tap-000003.ovt"]
+
+
+def test_whole_record_of_a_later_version_is_refused(tmp_path: Path):
+    writer = TapWriter(tmp_path, 4 * KIB, 2)
+    lib.ovr_tap_append(writer.native_pointer, 99, 1, 0, b"", 0)
+    writer.close()
+    with pytest.raises(LayoutError, match="unknown kind 99"):
+        list(read_tap(tap_files(tmp_path)))
 
 
 def test_foreign_file_is_refused(tmp_path: Path):

@@ -1,12 +1,12 @@
 /* Audit tap: everything that came in or went out, appended to memory-mapped files.
  *
- * Who writes: one thread of one process. Who reads: the recorder while it grows, replay afterwards.
+ * Who writes: one thread of one process. Who reads: the recorder while it grows, replay after.
  * What a reader may see: whole records up to the first that fails its checksum. Order:
- * SYNC(tap_used) publishes the bytes; without a live reader the checksum alone is enough. Lap: none,
- * nothing is overwritten. Crash mid-write: a torn tail, cut by its checksum; pages of a MAP_SHARED
- * file survive the death of every process. Capacity: the file; when it is full the writer goes on
- * in a spare that Python prepared, and without a spare it drops, counts, and marks the gap as soon
- * as there is room. Cost: one checksum and one copy of the frame.
+ * SYNC(tap_used) publishes the bytes; without a live reader the checksum alone is enough. Lap:
+ * none, nothing is overwritten. Crash mid-write: a torn tail, cut by its checksum; pages of a
+ * MAP_SHARED file survive the death of every process. Capacity: the file; when it is full the
+ * writer goes on in a spare that Python prepared, and without a spare it drops, counts, and marks
+ * the gap as soon as there is room. Cost: one checksum and one copy of the frame.
  *
  * File: 64-byte header, then records, each a multiple of 8 bytes:
  *   u32 length of payload, u32 crc32c of the 16 bytes after it and the payload,

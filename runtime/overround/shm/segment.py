@@ -131,17 +131,22 @@ class Segment:
         if size < lib.OVR_HEADER_BYTES:
             shared.close_fd()
             raise HostError(f"shared region {name} is not set up yet: try again")
-        segment = cls(shared, kind, size)
-        status = lib.ovr_segment_check(segment.pointer, size, kind, layout_hash(kind))
-        if status != 0:
-            segment.close()
+        with contextlib.ExitStack() as undo:
+            undo.callback(shared.close_fd)
+            segment = cls(shared, kind, size)
+            undo.pop_all()
+            undo.callback(segment.close)
+            status = lib.ovr_segment_check(segment.pointer, size, kind, layout_hash(kind))
             if status == -errno.EAGAIN:
                 raise HostError(f"shared region {name} is not set up yet: try again")
-            raise LayoutError(
-                f"shared region {name} is no {kind.name.lower()} of this build: "
-                "stop every process of the run and start again"
-            )
-        segment._read_geometry()
+            if status == 0:
+                segment._read_geometry()
+            if status != 0 or segment.record_size != REGIONS[kind].record_size:
+                raise LayoutError(
+                    f"shared region {name} is no {kind.name.lower()} of this build: "
+                    "stop every process of the run and start again"
+                )
+            undo.pop_all()
         return segment
 
     def _read_geometry(self) -> None:
@@ -155,7 +160,10 @@ class Segment:
         Raises HostError when another process holds the lease.
         """
         if self._lease_fd < 0:
-            self._lease_fd = _lock(self.name)
+            try:
+                self._lease_fd = _lock(self.name)
+            except posix_ipc.ExistentialError:
+                raise HostError(f"no shared region {self.name}: its run has ended") from None
 
     @property
     def leased(self) -> bool:

@@ -41,6 +41,9 @@ class TapKind(IntEnum):
     MARKET = 8  # payload: JSON of a market added
 
 
+_KINDS = frozenset(TapKind)
+
+
 @dataclass(frozen=True, slots=True)
 class TapRecord:
     """One record: what, when it came (monotonic ns), on which connection, the bytes."""
@@ -93,7 +96,8 @@ class TapWriter:
         self._run_id = run_id
         self._rolls_seen = 0
         folder.mkdir(parents=True, exist_ok=True)
-        self._index = len(tap_files(folder))
+        last = tap_files(folder)[-1:]
+        self._index = 1 + int(last[0].stem.removeprefix("tap-")) if last else 0
         self.native_pointer: Any = ffi.new("struct ovr_tap *")
         current = self._create()
         if current is None:
@@ -109,7 +113,7 @@ class TapWriter:
         self.roll()
 
     def _create(self) -> _File | None:
-        if self._index >= self.segments_max:
+        if len(tap_files(self.folder)) >= self.segments_max:
             return None
         path = self.folder / f"tap-{self._index:06d}.ovt"
         try:
@@ -174,7 +178,7 @@ def tap_files(folder: Path) -> list[Path]:
 def read_tap(paths: Iterable[Path]) -> Iterator[TapRecord]:
     """Yield every whole record of these files, in order; a torn tail ends its file cleanly.
 
-    Raises LayoutError for a file that is no tap of this version.
+    Raises LayoutError for a file or a record that this version does not know.
     """
     for path in paths:
         data = path.read_bytes()
@@ -191,6 +195,8 @@ def _records(data: bytes) -> Iterator[TapRecord]:
         checked = data[offset + _CHECKED_FROM : end]
         if end > len(data) or lib.ovr_crc32c(0, checked, len(checked)) != crc:
             return
+        if kind not in _KINDS:  # whole, so not damaged: written by a later version
+            raise LayoutError(f"tap record of unknown kind {kind} at byte {offset}")
         payload = data[offset + _RECORD.size : end]
         yield TapRecord(TapKind(kind), recv_ns, connection, payload)
         offset = end + -length % 8
