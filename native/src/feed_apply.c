@@ -250,7 +250,8 @@ static void apply_trade(struct ovr_feed *feed, const struct ovr_pm_event *event)
     };
     ovr_publish_trade(feed, &trade);
     ovr_publish_board(feed, market);
-    ovr_hash_retry(feed, market, event->venue_epoch_ms);
+    ovr_hash_retry(feed, market);
+    ovr_hash_expire(feed, market, event->venue_epoch_ms);
     if (market->pending_count != 0) {
         ovr_burst_settle(feed, market);
     }
@@ -336,7 +337,7 @@ static void apply_event(struct ovr_feed *feed, const struct ovr_pm_event *event)
         struct market *market = &feed->markets[feed->touched[i]];
         ovr_burst_settle(feed, market);
         if (feed->waiting_count != 0) {
-            ovr_hash_retry(feed, market, event->venue_epoch_ms);
+            ovr_hash_expire(feed, market, event->venue_epoch_ms);
         }
     }
     if (event->venue_epoch_ms > feed->result->venue_epoch_ms) {
@@ -436,7 +437,7 @@ static void apply_poll(struct ovr_feed *feed, const struct ovr_pm_event *event)
         ovr_hash_poll(feed, market, outcome, event->venue_epoch_ms, event->hash);
     }
     ovr_publish_book(feed, market);
-    ovr_hash_retry(feed, market, event->venue_epoch_ms);
+    ovr_hash_retry(feed, market);
 }
 
 void ovr_feed_rest_books(struct ovr_feed *feed, const char *buf, size_t len, uint64_t recv_ns,

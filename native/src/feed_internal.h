@@ -119,7 +119,8 @@ void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_m
                       const uint8_t hash[20]);
 void ovr_hash_poll(struct ovr_feed *feed, struct market *market, int outcome,
                    uint64_t venue_epoch_ms, const uint8_t hash[20]);
-void ovr_hash_retry(struct ovr_feed *feed, struct market *market, uint64_t venue_epoch_ms);
+void ovr_hash_retry(struct ovr_feed *feed, struct market *market);
+void ovr_hash_expire(struct ovr_feed *feed, const struct market *market, uint64_t venue_epoch_ms);
 bool ovr_book_crossed(const struct market *market);
 void ovr_trust_gain(struct ovr_feed *feed, struct market *market);
 void ovr_trust_lose(struct ovr_feed *feed, struct market *market, uint32_t cause);

@@ -235,18 +235,29 @@ void ovr_hash_poll(struct ovr_feed *feed, struct market *market, int outcome,
     market->pending_count = 0;
 }
 
-/* Try the waiting mismatches of a market again: a print came, or venue time passed. */
-void ovr_hash_retry(struct ovr_feed *feed, struct market *market, uint64_t venue_epoch_ms)
+/* A print of the market came: does its price explain a waiting mismatch? */
+void ovr_hash_retry(struct ovr_feed *feed, struct market *market)
+{
+    for (uint32_t i = 0; i < feed->waiting_count;) {
+        struct waiting_hash waiting = feed->waiting[i];
+        if (waiting.market == market->view.index &&
+            ovr_recipe_match(&market->view.recipe, &waiting.levels, waiting.hash)) {
+            waiting_remove(feed, i);
+            hash_passed(feed, market, waiting.outcome, waiting.count, waiting.sequence);
+        } else {
+            i++;
+        }
+    }
+}
+
+/* Decide the mismatches of a market that have waited long enough by the venue's own clock. */
+void ovr_hash_expire(struct ovr_feed *feed, const struct market *market, uint64_t venue_epoch_ms)
 {
     uint64_t limit_ms = feed->config.hash_pending_ns / 1000000;
     for (uint32_t i = 0; i < feed->waiting_count;) {
         struct waiting_hash waiting = feed->waiting[i];
-        if (waiting.market != market->view.index) {
-            i++;
-        } else if (ovr_recipe_match(&market->view.recipe, &waiting.levels, waiting.hash)) {
-            waiting_remove(feed, i);
-            hash_passed(feed, market, waiting.outcome, waiting.count, waiting.sequence);
-        } else if (venue_epoch_ms > waiting.venue_epoch_ms + limit_ms) {
+        if (waiting.market == market->view.index &&
+            venue_epoch_ms > waiting.venue_epoch_ms + limit_ms) {
             waiting_remove(feed, i);
             hash_failed(feed, &waiting);
         } else {
