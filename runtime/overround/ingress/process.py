@@ -89,10 +89,10 @@ class IngressProcess:
         """Take over the shard's regions and leave them untrusted; needs a running loop.
 
         The shard is the number at the end of the process's name (``ingress-0``).
-        Raises HostError if another process owns a region or there is no room for the tap.
+        Raises HostError if another process owns a region. Goes on without a tap if the disk has
+        no room for one.
         """
         self._member = member
-        self._settings = settings
         self._log = structlog.get_logger()
         shard = int(member.name.rpartition("-")[2])
         self._board = member.own(f"board-{shard}")
