@@ -40,7 +40,8 @@ LEVELS_MIN = 3
 """The flow never lets a side it quotes fall below this many levels."""
 
 LEVELS_TARGET = 40
-LEVELS_MAX = 80
+LEVELS_OVER = 1.5
+"""New levels stop at so many times the target."""
 ANCHOR_TICKS_MIN, ANCHOR_TICKS_MAX = 500, 9_500
 """A recorded mid path is followed inside this range only: beyond it the tick would change."""
 
@@ -74,6 +75,8 @@ class MarketFlow:
         bid, ask = exchange.books[self.market.index].best_ticks()
         self._anchor = (bid + ask) // 2
         self._floor = {side: self._thin_limit(side) for side in BookSide}
+        # Long shots open with over a hundred levels on one side; they should keep them.
+        self._target = {side: max(len(makers.levels[side]), LEVELS_TARGET) for side in BookSide}
 
     def _thin_limit(self, side: BookSide) -> int:
         return min(LEVELS_MIN, max(len(self.makers.levels[side]), 1))
@@ -159,11 +162,12 @@ class MarketFlow:
         price = min(max(price, tick), PRICE_TICKS_MAX - tick)
         orders = self.makers.resting(side, price)
         levels = len(self.makers.levels[side])
-        add_share = 0.5 + 0.25 * max(min((LEVELS_TARGET - levels) / LEVELS_TARGET, 1.0), -1.0)
+        target = self._target[side]
+        add_share = 0.5 + 0.25 * max((target - levels) / target, -1.0)
         if orders:
             adds = len(orders) < ORDERS_PER_LEVEL_MAX and random.random() < add_share
         else:
-            adds = levels < LEVELS_MAX
+            adds = levels < LEVELS_OVER * target
         if adds:
             self.makers.add(side, price, self._size(depth))
         else:
