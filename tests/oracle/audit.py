@@ -175,11 +175,9 @@ def _check_fills(
     for intent_key, lots in filled.items():
         if lots > journal.intents[intent_key].size_lots:
             result.sent_twice.append(f"intent {intent_key} was filled {lots} lots")
-    traded = {order_id for _, order_id in fills}
-    for order_id in accepted:
-        known = order_id in journal.acknowledged or order_id not in traded
-        if order_id not in journal.sent_ms or not known:
-            result.unaccounted.append(f"order {order_id} was accepted and is not acknowledged")
+    for order_id in accepted ^ journal.acknowledged:
+        where = "the exchange" if order_id in accepted else "the journal"
+        result.unaccounted.append(f"order {order_id} is accepted for {where} alone")
 
 
 def _flow(buys: bool, cash_micro: int, fee_micro: int) -> int:

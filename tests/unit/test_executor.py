@@ -194,7 +194,7 @@ def test_what_waited_too_long_for_its_turn_is_not_sent(desk: Desk) -> None:
     desk.tick(501)
     assert not desk.core.begin(submission)
     assert refusals(desk) == [RefusalCode.EXPIRED]
-    assert desk.news.counts[Value.INTENTS_EXPIRED] == 1
+    assert desk.store.tally[Value.INTENTS_EXPIRED] == 1
 
 
 def test_shadow_signs_and_journals_and_never_submits(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_wanted_order_is_repeated_byte_for_byte_and_only_once(desk: Desk) -> N
     again = resend(order)
     assert desk.core.begin(again)
     assert again.request == first.request
-    assert desk.news.counts[Value.ORDERS_RESENT] == 1
+    assert desk.store.tally[Value.ORDERS_RESENT] == 1
     desk.core.answer(again, [no_answer(order.order_id, "lost again")])
     desk.tick(10)
     remedy = desk.resolver.resolve(order, None, desk.now_ns)
@@ -280,7 +280,7 @@ def test_duplicated_means_accepted_and_is_never_repeated(desk: Desk) -> None:
     desk.core.begin(again)
     desk.core.answer(again, [duplicate(order.order_id)])
     assert order.state is OrderState.UNKNOWN
-    assert order.acknowledged
+    assert desk.store.tally[Value.ORDERS_ACCEPTED] == 1
     desk.tick(1)
     remedy = desk.resolver.resolve(order, None, desk.now_ns)
     assert remedy is None or remedy.kind is RemedyKind.CANCEL
@@ -385,7 +385,7 @@ def test_a_failed_trade_is_reversed_to_the_micro_unit(desk: Desk) -> None:
     view = desk.store.positions.view()
     assert (view.cash_micro, view.pnl_micro, view.pending_fills) == (CASH, 0, 0)
     assert desk.order(0).state is OrderState.DONE
-    assert desk.news.counts[Value.FILLS_FAILED] == 1
+    assert desk.store.tally[Value.FILLS_FAILED] == 1
 
 
 def test_final_states_never_go_back(desk: Desk) -> None:
@@ -394,7 +394,7 @@ def test_final_states_never_go_back(desk: Desk) -> None:
     for state in (TradeState.CONFIRMED, TradeState.MATCHED, TradeState.MINED, TradeState.FAILED):
         desk.settlement.on_trade(taker_trade(order_id, market(3), state=state))
     assert desk.store.positions.lots(market(3).token_yes) == 10 * SHARE
-    assert desk.news.counts[Value.FILLS] == desk.news.counts[Value.FILLS_SETTLED] == 1
+    assert desk.store.tally[Value.FILLS] == desk.store.tally[Value.FILLS_SETTLED] == 1
     assert desk.news.counts[Value.RECONCILE_DIFFERENCES] == 1
 
 
@@ -409,7 +409,7 @@ def test_a_strategys_cancel_goes_to_the_venue_and_is_never_dropped(desk: Desk) -
     )
     desk.settlement.on_order(event)
     assert order.state is OrderState.DONE
-    assert desk.news.counts[Value.ORDERS_CANCELED] == 1
+    assert desk.store.tally[Value.ORDERS_CANCELED] == 1
 
 
 def test_a_cancel_that_races_a_fill_waits_for_the_fill(desk: Desk) -> None:
@@ -501,12 +501,28 @@ def test_the_loss_limit_counts_from_the_start_of_the_run_across_restarts(desk: D
     assert desk.store.loss_micro() == 5 * SHARE + FEE
 
 
-def test_money_is_the_same_after_a_restart(desk: Desk) -> None:
+def test_money_and_counters_are_the_same_after_a_restart(desk: Desk) -> None:
     submission = desk.send(desk.intent(0))
-    desk.settlement.on_trade(taker_trade(submission.order_ids[0], market(3)))
-    before = desk.store.positions.view(), desk.store.reserved_micro()
+    (order_id,) = submission.order_ids
+    desk.core.answer(submission, [accepted(order_id, "matched", "t1")])
+    desk.settlement.on_trade(taker_trade(order_id, market(3)))
+    rest(desk, 1)
+    desk.core.take([desk.intent(2, size_lots=SHARE)])
+    before = desk.store.positions.view(), desk.store.reserved_micro(), dict(desk.store.tally)
     desk.restart()
-    assert (desk.store.positions.view(), desk.store.reserved_micro()) == before
+    after = desk.store.positions.view(), desk.store.reserved_micro(), dict(desk.store.tally)
+    assert after == before
+    assert after[2][Value.INTENTS_TAKEN] == 3
+    assert after[2][Value.ORDERS_ACCEPTED] == after[2][Value.ORDERS_SENT] == 2
+
+
+def test_an_unknown_order_that_a_cancel_took_away_was_there(desk: Desk) -> None:
+    lose(desk, desk.intent(0, order_type=int(OrderType.GTC), price_ticks=4_700))
+    order = desk.order(0)
+    desk.settlement.gone(order, "canceled")
+    desk.settlement.close(order)
+    assert order.state is OrderState.DONE
+    assert desk.store.tally[Value.ORDERS_ACCEPTED] == 1
 
 
 def test_a_sale_is_limited_to_confirmed_shares_less_open_sales(desk: Desk) -> None:

@@ -137,7 +137,6 @@ class Executor:
         if key in self.store.by_key:
             self.news.count(Value.INTENTS_DUPLICATE)
             return None
-        self.news.count(Value.INTENTS_TAKEN)
         self.news.time(Histogram.INTENT_TO_TAKEN, max(0, now_ns - message.created_ns))
         market = self.markets.info(message.market)
         order = self._journal_intent(key, message, market, now_ns)
@@ -310,8 +309,6 @@ class Executor:
             text = refusal.text if mine else f"leg {guilty} was refused: {refusal.code.name}"
             self.store.commit(ended(order, text, refused=True, reason=code), now_ns)
             self.news.report(ReportKind.REFUSED, order.intent, reason=code)
-            expired = code is RefusalCode.EXPIRED
-            self.news.count(Value.INTENTS_EXPIRED if expired else Value.INTENTS_REFUSED)
         if refusal.code is not RefusalCode.SHADOW:
             self.news.notice("refused", code=refusal.code.name, text=refusal.text)
 
@@ -335,7 +332,6 @@ class Executor:
         first = submission.attempt == 1
         for order in submission.orders:
             order.in_flight = True
-            self.news.count(Value.ORDERS_SENT if first else Value.ORDERS_RESENT)
             self.news.report(ReportKind.SENT, order.intent, order_id=order.order_id)
         if first and submission.event_recv_ns:
             self.news.time(Histogram.RECV_TO_SENT, max(0, now_ns - submission.event_recv_ns))
@@ -352,13 +348,12 @@ class Executor:
             elif order.state is not OrderState.SENT:
                 continue  # the user channel was faster and knows better
             elif answer.outcome is Outcome.DUPLICATE:
-                self.store.commit(Ack(order.order_id, "duplicated"), now_ns)
+                acknowledge(self.store, self.news, order, Ack(order.order_id, "duplicated"), now_ns)
             elif answer.outcome is Outcome.REJECTED and order.attempts == 1:
                 self._rejected(order, answer, now_ns)
             else:
                 # A refused repeat says nothing of the first copy, which may still arrive.
                 self.store.commit(Unknown(order.order_id, answer.text), now_ns)
-                self.news.count(Value.ORDERS_UNKNOWN)
                 self.news.report(ReportKind.UNKNOWN, order.intent, order_id=order.order_id)
         return list(submission.orders)
 
@@ -371,7 +366,6 @@ class Executor:
                 continue
             if order.attempts == 1:
                 self.store.commit(Reject(order.order_id, 0, text), now_ns)
-                self.news.count(Value.ORDERS_REJECTED)
                 self.news.report(ReportKind.REJECTED, order.intent, order_id=order.order_id)
             else:
                 self.store.commit(Unknown(order.order_id, text), now_ns)
@@ -385,7 +379,6 @@ class Executor:
 
     def _rejected(self, order: Order, answer: OrderAnswer, now_ns: int) -> None:
         self.store.commit(Reject(order.order_id, answer.reason, answer.text), now_ns)
-        self.news.count(Value.ORDERS_REJECTED)
         self.news.report(
             ReportKind.REJECTED, order.intent, order_id=order.order_id, reason=answer.reason
         )
@@ -408,11 +401,10 @@ class Executor:
 
 
 def acknowledge(store: Store, news: News, order: Order, ack: Ack, now_ns: int) -> None:
-    """Journal that the venue has an order; counted and reported once an order."""
-    first = order.state in (OrderState.SENT, OrderState.UNKNOWN) and not order.acknowledged
+    """Journal that the venue has an order; reported once an order."""
+    first = not order.acknowledged
     store.commit(ack, now_ns)
-    if first and order.acknowledged:
-        news.count(Value.ORDERS_ACCEPTED)
+    if first:
         news.report(ReportKind.ACCEPTED, order.intent, order_id=order.order_id)
 
 

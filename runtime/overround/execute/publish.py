@@ -112,6 +112,8 @@ class AccountPublisher:
         self._meters.set(Value.PNL_MICRO, view.pnl_micro)
         self._meters.set(Value.FEES_MICRO, view.fees_micro)
         self._meters.set(Value.CASH_MICRO, view.cash_micro)
+        for value, number in store.tally.items():
+            self._meters.set(value, number)
         self._meters.set(Value.JOURNAL_BYTES, store.journal.appended_bytes)
         tokens = set(store.positions.holdings)
         tokens |= {order.intent.token for order in store.working.values()}

@@ -23,7 +23,6 @@ from overround.execute.order import Order, OrderState
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.ledger.records import Ack, Cancel, Unknown
-from overround.observe.metrics import Value
 from overround.venues.polymarket.records import UserOrder
 
 __all__ = ["Remedy", "RemedyKind", "Resolver", "resend"]
@@ -81,10 +80,8 @@ class Resolver:
                 text = f"restarted while {order.state.name}: never sent"
                 record = ended(order, text, refused=True, reason=RefusalCode.RESTART)
                 self._store.commit(record, now_ns)
-                self._news.count(Value.INTENTS_REFUSED)
             elif order.state is OrderState.SENT:
                 self._store.commit(Unknown(order.order_id, "the executor died"), now_ns)
-                self._news.count(Value.ORDERS_UNKNOWN)
                 unknown += 1
             elif order.state is OrderState.UNKNOWN:
                 unknown += 1

@@ -95,7 +95,6 @@ class Settlement:
             booked = self._fill(order, trade, fill)
             self._store.commit(booked, now_ns)
             self._matched_ns[key] = now_ns
-            self._news.count(Value.FILLS)
             self._tell(ReportKind.FILL, order, booked)
             known, made = (booked, FillState.PENDING), 1
         booked, state = known
@@ -107,7 +106,6 @@ class Settlement:
                 self._stranger("/".join(key), f"{fill.state.name} after {state.name}: {key}")
             return made
         self._store.commit(Settled(*key) if confirmed else Failed(*key), now_ns)
-        self._news.count(Value.FILLS_SETTLED if confirmed else Value.FILLS_FAILED)
         self._news.time(
             Histogram.ACK_TO_SETTLED, max(0, now_ns - self._matched_ns.pop(key, now_ns))
         )
@@ -178,10 +176,12 @@ class Settlement:
             matched_lots <= order.matched_lots
         ):
             return
+        if order.state is OrderState.UNKNOWN and not order.acknowledged:
+            ack = Ack(order.order_id, "live", source=reason)  # it is gone, so it was there
+            acknowledge(self._store, self._news, order, ack, self._clock())
         unfilled = order.size_lots - max(order.filled_lots, matched_lots) >= DUST_LOTS
         self._store.commit(Cancel(order.order_id, False, reason, matched_lots), self._clock())
         if unfilled:
-            self._news.count(Value.ORDERS_CANCELED)
             self._news.report(ReportKind.CANCELED, order.intent, order_id=order.order_id)
 
     def close(self, order: Order) -> int:

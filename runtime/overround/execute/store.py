@@ -7,10 +7,12 @@ knew, no more and no less.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
+from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
-from overround.execute.order import Order, OrderState, advance
+from overround.execute.order import DUST_LOTS, Order, OrderState, advance
 from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
 from overround.ledger.records import (
@@ -34,6 +36,7 @@ from overround.ledger.records import (
     decode,
     encode,
 )
+from overround.observe.metrics import Value
 
 __all__ = ["Store"]
 
@@ -52,6 +55,8 @@ class Store:
         """Worst-case P&L when the present run began: the loss limit counts from here."""
         self.opened = False
         """Whether the opening balance is known."""
+        self.tally: Counter[Value] = Counter()
+        """Counters of the present run, also across restarts: each is a count of records."""
         self._run_id: int | None = None
         for raw in journal.records:
             self._apply(decode(raw), 0)
@@ -86,6 +91,7 @@ class Store:
         if not orders:
             raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
         for order in orders:
+            self._count(record, order)
             advance(order, record)
             order.touched_ns = now_ns
             if isinstance(record, Signed):
@@ -100,13 +106,17 @@ class Store:
     def _add(self, intent: Intent, now_ns: int) -> None:
         if intent.key in self.by_key:
             raise InvariantError(f"intent {intent.key} is in the journal already")
+        self.tally[Value.INTENTS_TAKEN] += 1
         order = self.by_key[intent.key] = self.working[intent.key] = Order(intent)
         order.touched_ns = now_ns
 
     def _apply_money(self, record: Record, now_ns: int) -> None:
         changed = self.positions.apply(record)
+        if changed and isinstance(record, Fill | Settled | Failed):
+            self.tally[_MONEY[type(record)]] += 1
         if isinstance(record, Start) and record.run_id != self._run_id:
             self._run_id = record.run_id
+            self.tally.clear()
             self.start_worst_micro = self.positions.view().worst_micro
         elif isinstance(record, Reconcile) and record.opening:
             self.opened = True
@@ -116,6 +126,25 @@ class Store:
                 order.filled_lots += record.size_lots
                 order.trades_seen.add(record.trade_id)
                 order.touched_ns = now_ns
+
+    def _count(self, record: Record, order: Order) -> None:
+        """Count what a record is about to do to an order."""
+        if isinstance(record, Sent):
+            self.tally[Value.ORDERS_SENT if record.attempt == 1 else Value.ORDERS_RESENT] += 1
+        elif isinstance(record, Ack):
+            self.tally[Value.ORDERS_ACCEPTED] += not order.acknowledged
+        elif isinstance(record, Reject):
+            self.tally[Value.ORDERS_REJECTED] += 1
+        elif isinstance(record, Unknown):
+            self.tally[Value.ORDERS_UNKNOWN] += 1
+        elif isinstance(record, Cancel) and not record.asked:
+            ended = order.state in (OrderState.CLOSED, OrderState.DONE)
+            filled = max(order.filled_lots, record.matched_lots)
+            rest = order.size_lots - filled >= DUST_LOTS
+            self.tally[Value.ORDERS_CANCELED] += rest and not ended
+        elif isinstance(record, Done) and record.refused:
+            late = record.reason == RefusalCode.EXPIRED
+            self.tally[Value.INTENTS_EXPIRED if late else Value.INTENTS_REFUSED] += 1
 
     def reserved_micro(self) -> int:
         """Return the cash that working orders may still cost."""
@@ -141,3 +170,10 @@ class Store:
     def in_state(self, *states: OrderState) -> Iterable[Order]:
         """Return the working orders in any of these states, oldest first."""
         return [order for order in self.working.values() if order.state in states]
+
+
+_MONEY = {
+    Fill: Value.FILLS,
+    Settled: Value.FILLS_SETTLED,
+    Failed: Value.FILLS_FAILED,
+}
