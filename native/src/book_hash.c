@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "overround/decimal.h"
+
 static uint32_t rotate(uint32_t x, int n)
 {
     return x << n | x >> (32 - n);
@@ -100,29 +102,6 @@ void ovr_sha1_final(struct ovr_sha1 *sha, uint8_t digest[20])
 }
 
 /* --- text ---------------------------------------------------------------------------------- */
-
-size_t ovr_decimal_format(uint64_t value, unsigned decimals, char *out)
-{
-    char digits[24];
-    unsigned places = decimals;
-    while (places > 0 && value % 10 == 0) {
-        value /= 10;
-        places--;
-    }
-    unsigned count = 0;
-    do {
-        digits[count++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0 || count <= places);
-    size_t length = 0;
-    while (count > 0) {
-        if (count-- == places) {
-            out[length++] = '.';
-        }
-        out[length++] = digits[count];
-    }
-    return length;
-}
 
 static char *put(char *at, const char *text, size_t length)
 {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "json_scan.h"
+#include "overround/decimal.h"
 
 /* Members we know, of the message and of the entries inside it. */
 enum key {
@@ -93,82 +94,6 @@ static int worse(int a, int b)
         return a | b;
     }
     return a < b ? a : b;
-}
-
-/* Any length: every step is checked for overflow. */
-static int decimal_parse_long(const char *text, size_t length, unsigned decimals, int64_t *ret)
-{
-    uint64_t value = 0;
-    unsigned places = 0;
-    bool fraction = false;
-    for (size_t i = 0; i < length; i++) {
-        if (text[i] == '.' && !fraction && i != 0 && i + 1 != length) {
-            fraction = true;
-            continue;
-        }
-        unsigned digit = (unsigned)(unsigned char)text[i] - '0';
-        if (digit > 9) {
-            return -1;
-        }
-        if (fraction && places == decimals) {
-            if (digit != 0) {
-                return -1;
-            }
-            continue;
-        }
-        places += fraction;
-        if (__builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, digit, &value)) {
-            return -1;
-        }
-    }
-    for (; places < decimals; places++) {
-        if (__builtin_mul_overflow(value, 10, &value)) {
-            return -1;
-        }
-    }
-    if (length == 0 || value > INT64_MAX) {
-        return -1;
-    }
-    *ret = (int64_t)value;
-    return 0;
-}
-
-int ovr_decimal_parse(const char *text, size_t length, unsigned decimals, int64_t *ret)
-{
-    /* Up to here no overflow is possible: 12 digits and 6 places make less than 10^18. */
-    enum { SHORT = 12, PLACES = 6 };
-    static const int64_t power[PLACES + 1] = {1, 10, 100, 1000, 10000, 100000, 1000000};
-    if (length > SHORT || decimals > PLACES) {
-        return decimal_parse_long(text, length, decimals, ret);
-    }
-    int64_t value = 0;
-    size_t i = 0;
-    for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
-        value = value * 10 + (text[i] - '0');
-    }
-    size_t places = 0;
-    if (i < length && text[i] == '.' && i != 0) {
-        size_t first = ++i;
-        for (; i < length && text[i] >= '0' && text[i] <= '9'; i++) {
-            value = value * 10 + (text[i] - '0');
-        }
-        places = i - first;
-        if (places == 0) {
-            return -1;
-        }
-    }
-    if (i != length || length == 0) {
-        return -1;
-    }
-    for (; places > decimals; places--) {
-        if (value % 10 != 0) {
-            return -1;
-        }
-        value /= 10;
-    }
-    *ret = value * power[decimals - places];
-    return 0;
 }
 
 /* --- values of one object ---------------------------------------------------------------- */
@@ -315,39 +240,6 @@ static int read_hash(struct ovr_pm_batch *out, const struct draft *draft, uint8_
     }
     *flags |= OVR_PM_HAS_HASH;
     return OVR_PM_OK;
-}
-
-/* A tick size: a divisor of the grid, at most half of it. */
-static int read_tick(struct ovr_pm_batch *out, const struct draft *draft, enum key key,
-                     uint16_t *ret)
-{
-    int reason = read_price(out, draft, key, 1, GRID / 2, ret);
-    return reason == OVR_PM_OK && GRID % *ret != 0 ? OVR_PM_VALUE : reason;
-}
-
-static int read_time(struct ovr_pm_batch *out, const struct draft *draft, uint64_t *ret)
-{
-    int64_t value = 0;
-    int reason = read_decimal(out, draft, KEY_TIMESTAMP, 0, &value);
-    *ret = (uint64_t)value;
-    return reason;
-}
-
-/* Optional text that enters the book hash as it stands. */
-static int read_text(struct ovr_pm_batch *out, const struct draft *draft, enum key key,
-                     struct ovr_pm_slice *ret)
-{
-    int64_t ignored;
-    if (!present(draft, key)) {
-        return OVR_PM_OK;
-    }
-    int reason = text_of(out, &draft->values[key], ret);
-    if (reason == OVR_PM_OK && ret->length != 0 &&
-        (ret->length > OVR_PM_TEXT_MAX ||
-         ovr_decimal_parse(ret->data, ret->length, SIZE_PLACES, &ignored) != 0)) {
-        reason = OVR_PM_VALUE;
-    }
-    return reason;
 }
 
 /* --- structure ----------------------------------------------------------------------------- */

@@ -3,6 +3,39 @@
 #ifndef OVERROUND_DECODE_POLYMARKET_EVENTS_H
 #define OVERROUND_DECODE_POLYMARKET_EVENTS_H
 
+/* A tick size: a divisor of the grid, at most half of it. */
+static int read_tick(struct ovr_pm_batch *out, const struct draft *draft, enum key key,
+                     uint16_t *ret)
+{
+    int reason = read_price(out, draft, key, 1, GRID / 2, ret);
+    return reason == OVR_PM_OK && GRID % *ret != 0 ? OVR_PM_VALUE : reason;
+}
+
+static int read_time(struct ovr_pm_batch *out, const struct draft *draft, uint64_t *ret)
+{
+    int64_t value = 0;
+    int reason = read_decimal(out, draft, KEY_TIMESTAMP, 0, &value);
+    *ret = (uint64_t)value;
+    return reason;
+}
+
+/* Optional text that enters the book hash as it stands. */
+static int read_text(struct ovr_pm_batch *out, const struct draft *draft, enum key key,
+                     struct ovr_pm_slice *ret)
+{
+    int64_t ignored;
+    if (!present(draft, key)) {
+        return OVR_PM_OK;
+    }
+    int reason = text_of(out, &draft->values[key], ret);
+    if (reason == OVR_PM_OK && ret->length != 0 &&
+        (ret->length > OVR_PM_TEXT_MAX ||
+         ovr_decimal_parse(ret->data, ret->length, SIZE_PLACES, &ignored) != 0)) {
+        reason = OVR_PM_VALUE;
+    }
+    return reason;
+}
+
 static int read_list(const struct draft *draft, enum key array, uint32_t *first, uint32_t *count)
 {
     if ((draft->seen >> array & 1) == 0) {

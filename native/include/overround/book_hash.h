@@ -54,7 +54,4 @@ size_t ovr_recipe_text(const struct ovr_recipe *recipe, char *out);
 int ovr_recipe_match(struct ovr_recipe *recipe, const struct ovr_sha1 *levels,
                      const uint8_t hash[20]);
 
-/* Decimal text of a fixed-point number, trailing zeros cut; returns the length (at most 21). */
-size_t ovr_decimal_format(uint64_t value, unsigned decimals, char *out);
-
 #endif

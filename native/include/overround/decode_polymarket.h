@@ -104,8 +104,4 @@ struct ovr_pm_batch {
  * OVR_PM_TOO_LARGE, and then the batch is empty. Slices live as long as `buf` and `out`. */
 int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out);
 
-/* Parse digits[.digits] with at most `decimals` places into units of 10^-decimals; 0, or -1 if it
- * is no such decimal or exceeds 64 bits. Trailing zeros beyond the places are allowed. */
-int ovr_decimal_parse(const char *text, size_t length, unsigned decimals, int64_t *ret);
-
 #endif

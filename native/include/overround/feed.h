@@ -101,7 +101,8 @@ struct ovr_feed *ovr_feed_create(const struct ovr_feed_config *config);
 void ovr_feed_destroy(struct ovr_feed *feed);
 
 /* Add a market under its global index. tick_ticks 0, min_size "", neg_risk -1 and last_price ""
- * mean unknown; while learning the tokens may be "" too. Returns 0, -EINVAL (text too long, bad tick), -ENOSPC, -EEXIST. */
+ * mean unknown; while learning the tokens may be "" too. Returns 0, -EINVAL (text too long, bad
+ * tick), -ENOSPC, -EEXIST. */
 int ovr_feed_add_market(struct ovr_feed *feed, uint32_t index, const char *condition_id,
                         const char *token_yes, const char *token_no, uint32_t tick_ticks,
                         const char *min_size, int32_t neg_risk, const char *last_price);

@@ -6,6 +6,7 @@
 #include "overround/broadcast.h"
 #include "overround/clock.h"
 #include "overround/crc32c.h"
+#include "overround/decimal.h"
 #include "overround/decode_polymarket.h"
 #include "overround/feed.h"
 #include "overround/ladder.h"
