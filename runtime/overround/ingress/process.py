@@ -329,6 +329,11 @@ class IngressProcess:
         self._flush_timer = self._loop.call_later(wait_ns / NS_PER_S, self._on_flush)
 
     def _on_flush(self) -> None:
+        # The loop runs timers before it reads sockets. After a pause the frames that belong to
+        # the burst may lie there already, so the sockets are read once before time has its say.
+        self._loop.call_soon(self._loop.call_soon, self._flush)
+
+    def _flush(self) -> None:
         """End bursts that no later frame ended, and hashes that waited long enough."""
         self._flush_timer = None
         self._flush_due_ns = NEVER_NS
