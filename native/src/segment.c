@@ -6,6 +6,7 @@
 
 #include "overround/broadcast.h"
 #include "overround/layout.h"
+#include "overround/sleep.h"
 #include "overround/slots.h"
 
 #ifndef MADV_COLLAPSE
@@ -156,6 +157,8 @@ void ovr_segment_takeover_end(void *base)
     /* SYNC(epoch): the even value comes after every repair; pairs with the acquire load in
      * ovr_segment_epoch. */
     atomic_store_explicit(&segment->epoch, epoch + 1, memory_order_release);
+    /* The last owner may have died between taking the sleepers flag and waking them. */
+    ovr_segment_wake_all(base);
 }
 
 void ovr_segment_beat(void *base, uint64_t now_ns)

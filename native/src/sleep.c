@@ -40,6 +40,12 @@ void ovr_segment_wake(void *base)
     if (atomic_load_explicit(&segment->sleepers, memory_order_relaxed) == 0) {
         return;
     }
+    ovr_segment_wake_all(base);
+}
+
+void ovr_segment_wake_all(void *base)
+{
+    struct ovr_segment *segment = base;
     atomic_exchange_explicit(&segment->sleepers, 0, memory_order_acq_rel);
     atomic_fetch_add_explicit(&segment->wake, 1, memory_order_release);
     futex_wake_all(&segment->wake);
@@ -69,10 +75,13 @@ int ovr_segment_wait(struct ovr_segment *segment, uint64_t position, ovr_ready_f
     uint64_t now_ns = timeout_ns > 0 ? ovr_clock_ns() : 0;
     uint64_t end_ns = now_ns + timeout_ns;
     while (now_ns < end_ns) {
+        /* The count before the flag. The other way round, a writer that is late with its wake for
+         * an old record can take the flag and bump the count between the two: the count seen is
+         * then new, the flag gone, and the next record wakes nobody. */
+        uint32_t seen = atomic_load_explicit(&segment->wake, memory_order_acquire);
         atomic_store_explicit(&segment->sleepers, 1, memory_order_relaxed);
         /* SYNC(sleep): see ovr_segment_wake. */
         atomic_thread_fence(memory_order_seq_cst);
-        uint32_t seen = atomic_load_explicit(&segment->wake, memory_order_acquire);
         if (ready(segment, position)) {
             return 1;
         }

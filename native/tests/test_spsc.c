@@ -155,6 +155,26 @@ static void wake_up_without_news_does_not_end_the_wait(void)
     CHECK(pthread_join(sleeper, NULL) == 0);
 }
 
+/* The owner died after it had taken the flag and before it had woken anybody. */
+static void take_over_wakes_those_the_last_owner_did_not(void)
+{
+    void *base = new_segment(OVR_REGION_INTENTS, 64, RING);
+    struct ovr_segment *segment = base;
+    uint64_t record[8] = {0};
+    pthread_t sleeper;
+    CHECK(pthread_create(&sleeper, NULL, wait_for_the_first, base) == 0);
+    while (atomic_load(&segment->sleepers) == 0) {
+        ovr_pause();
+    }
+    atomic_store(&segment->sleepers, 0);
+    atomic_store(ovr_segment_record(base, 0), 2);
+    atomic_store(&segment->cursor, 1);
+    ovr_segment_takeover_begin(base, 1, 2, 3);
+    ovr_segment_takeover_end(base);
+    CHECK(ovr_spsc_try_push(base, record) == 1);
+    CHECK(pthread_join(sleeper, NULL) == 0);
+}
+
 struct pair {
     void *there;
     void *back;
@@ -195,6 +215,7 @@ int main(void)
     RUN(wait_returns_at_once_with_news_and_after_the_timeout_without);
     RUN(dead_sleeper_costs_one_wake_up);
     RUN(wake_up_without_news_does_not_end_the_wait);
+    RUN(take_over_wakes_those_the_last_owner_did_not);
     RUN(processes_lose_nothing_through_kills);
     RUN(threads_lose_nothing);
     RUN(no_wake_up_is_missed_in_ping_pong);

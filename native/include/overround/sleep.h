@@ -5,7 +5,8 @@
  * a store on one side and a load on the other both ways, so both sides need a full fence. Lap:
  * `wake` may wrap after 2^32 wakes within one futex call; the timeout bounds even that. Crash: a
  * killed sleeper leaves the flag up, which costs the writer one wake, not one each record; that is
- * why it is a flag and not a count. Capacity: any number of sleepers. Cost: writer one full fence
+ * why it is a flag and not a count. A writer killed between taking the flag and waking leaves
+ * sleepers without a flag; the next take-over wakes everybody. Capacity: any number of sleepers. Cost: writer one full fence
  * (about 10 ns) and a load when nobody sleeps, about 3 us when somebody does. */
 #ifndef OVERROUND_SLEEP_H
 #define OVERROUND_SLEEP_H
@@ -16,6 +17,9 @@
 
 /* Wakes every sleeper of the segment if there is one; call after publishing. */
 void ovr_segment_wake(void *base);
+
+/* Wakes every sleeper whatever the flag says; part of each take-over. */
+void ovr_segment_wake_all(void *base);
 
 /* Returns nonzero when there is something to read at `position`. */
 typedef int (*ovr_ready_fn)(struct ovr_segment *segment, uint64_t position);
