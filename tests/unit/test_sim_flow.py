@@ -11,7 +11,7 @@ import pytest
 
 from oracle.sim_rig import SHARE, BookReader, Rig
 from overround.errors import ConfigError
-from overround.match.types import BookSide
+from overround.match.types import BookSide, Side
 from overround.sim.arrivals import Arrivals
 from overround.sim.edges import EdgeSettings
 from overround.sim.flow import Flow, FlowSettings
@@ -142,6 +142,41 @@ def test_edges_open_by_themselves() -> None:
     _, flow = run_flow(3, 12, every_s=1.0, rate=50.0)
     assert flow.edges[0].opened >= 4
     assert flow.edges[0].opened - flow.edges[0].expired <= 1
+
+
+@pytest.mark.parametrize("index", [4, 5])
+@pytest.mark.parametrize("side", [BookSide.BID, BookSide.ASK])
+def test_a_side_that_was_bought_out_is_refilled_at_once(index: int, side: BookSide) -> None:
+    rig = Rig()
+    flow = Flow(rig.exchange, 2, FlowSettings(0.0, EdgeSettings(every_s=0.0)))
+    makers = flow.markets[index].makers
+    for price in makers.prices(side):
+        makers.cancel_level(side, price)
+    top = rig.exchange.engine.top(index)
+    assert (top.bid_lots if side == BookSide.BID else top.ask_lots) == 0
+    flow.markets[index].act(0.0)
+    top = rig.exchange.engine.top(index)
+    assert 0 < top.bid_ticks < top.ask_ticks < 10_000
+    bids, asks = set_sums(rig)
+    assert bids <= 10_000 <= asks
+
+
+def test_flow_trades_with_members_in_its_way() -> None:
+    rig = Rig()
+    flow = Flow(rig.exchange, 3, FlowSettings(0.0, EdgeSettings(every_s=0.0)))
+    market = flow.markets[5]
+    bid, ask = rig.exchange.books[5].best_ticks()
+    record = rig.accept(rig.body(market.market.token_yes, Side.BUY, 6_400_000, 10 * SHARE))
+    assert rig.exchange.place(record) is None
+    placed = rig.exchange.engine.top(5)
+    assert placed.bid_ticks in (bid, ask)
+    rig.exchange.catalog.markets[5].mid_path_ticks = (4_000,)
+    for _ in range(400):
+        market.act(0.0)
+    top = rig.exchange.engine.top(5)
+    assert 3_900 <= top.bid_ticks < top.ask_ticks <= 4_200
+    assert record.order.filled_lots == 10 * SHARE
+    rig.exchange.engine.check()
 
 
 def test_a_lagging_exchange_skips_instead_of_running_hot() -> None:

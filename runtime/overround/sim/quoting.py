@@ -39,6 +39,9 @@ BURST_EVENTS_MAX = 20
 LEVELS_MIN = 3
 """The flow never lets a side it quotes fall below this many levels."""
 
+RECOUNT_EVENTS = 32
+"""How often a side's own levels are counted again; an empty side is refilled at once."""
+
 LEVELS_TARGET = 40
 LEVELS_OVER = 1.5
 """New levels stop at so many times the target."""
@@ -69,6 +72,7 @@ class MarketFlow:
         self.frozen = False
         self.reference: tuple[int, int] | None = None
         """Best prices to quote around while an edge stands on this leg."""
+        self._acts = 0
         self._exchange = exchange
         self._guard = guard
         self._random = makers.random
@@ -129,20 +133,25 @@ class MarketFlow:
         """Put levels back on a side that members or trades have thinned out."""
         bid, ask = self._best()
         tick = self._tick()
+        self._acts += 1
         for side in BookSide:
-            short = self._floor[side] - len(self.makers.levels[side])
-            if short <= 0 or len(self.makers.prices(side)) >= self._floor[side]:
+            is_bid = side == BookSide.BID
+            empty = not bid if is_bid else ask == PRICE_TICKS_MAX
+            if not empty and self._acts % RECOUNT_EVENTS:
                 continue
-            away = -tick if side == BookSide.BID else tick
-            best = bid if side == BookSide.BID else ask
-            price = best + away
-            if not bid and side == BookSide.BID:
-                price = min(self._anchor, ask) - tick
-            elif ask == PRICE_TICKS_MAX and side == BookSide.ASK:
-                price = max(self._anchor, bid) + tick
-            for depth in range(short):
+            own = self.makers.prices(side)
+            away = -tick if is_bid else tick
+            if own:
+                price = own[-1] + away
+            elif not empty:
+                price = (bid if is_bid else ask) + away
+            elif is_bid:
+                price = min(self._anchor // tick * tick, ask - tick)
+            else:
+                price = max(-(-self._anchor // tick) * tick, bid + tick)
+            for depth in range(self._floor[side] - len(own)):
                 if 0 < price < PRICE_TICKS_MAX:
-                    self.makers.add(side, price // tick * tick, self._size(depth))
+                    self.makers.add(side, price, self._size(depth))
                 price += away
 
     def _level_event(self) -> None:
