@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from overround.clock import monotonic_ns
+from overround.clock import NS_PER_S, monotonic_ns
 from overround.match.types import BookSide, Order, OrderStatus, Side
 from overround.sim.exchange import Exchange
 from overround.sim.faults import Faults
@@ -333,21 +333,22 @@ class TradingApi:
         query = request.query
         keys = {credentials.api_key for credentials in login[0].keys.values()}
 
+        try:
+            after_s = int(query.get("after", "0"))
+            before_s = int(query.get("before", str(2**62)))
+        except ValueError:
+            raise Refusal("Invalid payload") from None
+
         def fits(trade: TradeRecord) -> bool:
-            at_s = trade.match_ns // 1_000_000_000
             return (
                 query.get("id", "") in ("", trade.id)
                 and query.get("market", "") in ("", trade.market.condition_id)
                 and query.get("asset_id", "") in ("", trade.market.token(trade.matched.outcome))
-                and at_s >= int(query.get("after", "0"))
-                and at_s <= int(query.get("before", str(2**62)))
+                and after_s <= trade.match_ns // NS_PER_S <= before_s
             )
 
-        try:
-            # Newest first, as the venue lists them.
-            trades = [t for t in reversed(self._exchange.trades_of(login[0].account)) if fits(t)]
-        except ValueError:
-            raise Refusal("Invalid payload") from None
+        # Newest first, as the venue lists them.
+        trades = [t for t in reversed(self._exchange.trades_of(login[0].account)) if fits(t)]
         return self._page(
             request, [trade.rest(taker_view=trade.taker.api_key in keys) for trade in trades]
         )
