@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "overround/sleep.h"
 #include "overround/spsc.h"
@@ -42,7 +43,7 @@ static void push_all(void *base)
         if (ovr_spsc_try_push(base, record)) {
             number++;
         } else {
-            ovr_pause();
+            sched_yield(); /* full: let the consumer have the core, there may be only one */
         }
     }
 }
