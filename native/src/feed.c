@@ -150,6 +150,8 @@ int ovr_feed_add_market(struct ovr_feed *feed, uint32_t index, const char *condi
     if (token_no[0] != '\0') {
         enter_id(feed, token_no, index, TOKEN_NO);
     }
+    /* Its slot says from now on that the market is known and not to be trusted. */
+    ovr_publish_board(feed, &feed->markets[index]);
     return 0;
 }
 

@@ -171,6 +171,12 @@ static void apply_book(struct ovr_feed *feed, const struct ovr_pm_event *event)
         ovr_feed_count(feed, OVR_METER_STALE_DROPPED, 1);
         return;
     }
+    /* While we do not, it begins the stream anew: all that follows on its connection builds on it,
+     * whatever stamp an answer of the REST side bore. */
+    if (!market->view.trusted) {
+        market->view.snapshot_epoch_ms = 0;
+        market->changed_epoch_ms = 0;
+    }
     if (!ovr_burst_begin(feed, market, event->venue_epoch_ms)) {
         return;
     }
@@ -422,17 +428,22 @@ static void apply_poll(struct ovr_feed *feed, const struct ovr_pm_event *event)
     bool differs = view->has_snapshot && !same;
     ovr_feed_count(feed, OVR_METER_REST_SAME, same);
     ovr_feed_count(feed, OVR_METER_REST_DIFFERENT, differs);
-    if (!same) {
-        ovr_burst_abandon(feed, market);
-    }
     if (differs) {
         ovr_trust_lose(feed, market, OVR_CAUSE_REST);
     }
     view->event_sequence = feed->event_sequence;
-    if (event->venue_epoch_ms > view->venue_epoch_ms) {
-        view->venue_epoch_ms = event->venue_epoch_ms;
+    if (same && view->trusted) {
+        /* Only a proof: the stream goes on as it was, its times untouched. */
+        take_recipe(feed, market, event);
+        ovr_trust_prove(feed, market, OVR_PROOF_POLLED);
+        feed->result->books++;
+    } else {
+        ovr_burst_abandon(feed, market);
+        if (event->venue_epoch_ms > view->venue_epoch_ms) {
+            view->venue_epoch_ms = event->venue_epoch_ms;
+        }
+        load_book(feed, market, outcome, event, OVR_PROOF_POLLED);
     }
-    load_book(feed, market, outcome, event, OVR_PROOF_POLLED);
     if (event->flags & OVR_PM_HAS_HASH && !view->burst_open) {
         ovr_hash_poll(feed, market, outcome, event->venue_epoch_ms, event->hash);
     }

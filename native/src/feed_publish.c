@@ -40,8 +40,7 @@ static uint16_t fill_side(const struct market *market, int side, uint16_t *ticks
     return (uint16_t)count;
 }
 
-static void fill_board(struct ovr_feed *feed, const struct market *market,
-                       struct ovr_board *board)
+static void fill_board(const struct market *market, struct ovr_board *board)
 {
     const struct ovr_feed_market *view = &market->view;
     memset(board, 0, sizeof *board);
@@ -64,7 +63,13 @@ static void fill_board(struct ovr_feed *feed, const struct market *market,
     board->bid_levels = fill_side(market, OVR_BID, board->bid_ticks, board->bid_lots);
     board->ask_levels = fill_side(market, OVR_ASK, board->ask_ticks, board->ask_lots);
     board->truncated = left_out(market, OVR_BID) + left_out(market, OVR_ASK);
-    if (feed->config.meters != NULL && board->publish_ns >= board->recv_ns) {
+}
+
+/* From the socket to the slot, for the frame at hand; a flush or a lost trust measures nothing. */
+static void record_latency(struct ovr_feed *feed, const struct ovr_board *board)
+{
+    if (feed->config.meters != NULL && board->recv_ns == feed->now_ns &&
+        board->publish_ns >= board->recv_ns) {
         ovr_histogram_record(feed->config.meters, OVR_HISTOGRAM_RECV_TO_PUBLISH,
                              board->publish_ns - board->recv_ns);
     }
@@ -74,7 +79,7 @@ void ovr_publish_board(struct ovr_feed *feed, struct market *market)
 {
     struct ovr_board board;
     if (feed->config.board != NULL) {
-        fill_board(feed, market, &board);
+        fill_board(market, &board);
         ovr_slot_store(feed->config.board, market->view.index, &board);
     }
 }
@@ -86,8 +91,9 @@ void ovr_publish_book(struct ovr_feed *feed, struct market *market)
     uint64_t sequence = 0;
     market->dirty = false;
     if (feed->config.board != NULL) {
-        fill_board(feed, market, &board);
+        fill_board(market, &board);
         sequence = ovr_slot_store(feed->config.board, view->index, &board);
+        record_latency(feed, &board);
     }
     feed->result->published++;
     ovr_feed_count(feed, OVR_METER_PUBLISHED, 1);

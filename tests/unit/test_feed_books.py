@@ -274,6 +274,26 @@ def test_a_newer_and_different_rest_book_replaces_ours_and_is_counted(rig: Rig):
     assert rig.frame(late).stale == 2, "spliced by timestamp"
 
 
+def test_a_snapshot_older_than_a_poll_begins_the_stream_anew(rig: Rig):
+    rig.venue.set(0, 5_000, 0)
+    rig.engine.on_rest_books(rig.venue.rest(T0 + 900), rig.now_ns)
+    rig.engine.untrust(0, UntrustCause.SILENCE, rig.now_ns)
+    rig.venue.set(0, 5_000, 9 * SHARE)
+    rig.frame(rig.venue.opening(T0 + 500))
+    assert rig.state.trusted
+    rig.venue.set(0, 5_000, 8 * SHARE)
+    assert rig.frame(rig.venue.change((0, 5_000), epoch_ms=T0 + 501)).stale == 0
+    rig.expect_book()
+
+
+def test_a_poll_that_agrees_leaves_the_stream_as_it_was(rig: Rig):
+    rig.engine.on_rest_books(rig.venue.rest(T0 + 900), rig.now_ns)
+    assert rig.state.proof == Proof.HASH
+    rig.venue.set(0, 5_200, 5 * SHARE)
+    assert rig.frame(rig.venue.change((0, 5_200), epoch_ms=T0 + 5)).stale == 0
+    rig.expect_book()
+
+
 def test_a_reconnect_forgets_the_snapshot_so_that_any_next_one_counts(rig: Rig):
     rig.engine.untrust_all(UntrustCause.RECONNECT, rig.now_ns)
     assert (rig.state.trusted, rig.state.has_snapshot) == (0, 0)
