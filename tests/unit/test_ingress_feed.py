@@ -173,7 +173,7 @@ def test_backoff_doubles_up_to_its_limit_and_only_data_ends_it(books: States) ->
         (connect,) = of(run(feed, books, now, now + 31 * S, step_ms=1_000), Connect)
         feed.on_connected(connect.connection, now)  # accepted, then closed without data
         feed.on_disconnected(connect.connection, now)
-        delays.append(feed._sockets[0].retry_ns - now)
+        delays.append(feed.retries_ns[0] - now)
         now += 31 * S
     limits = [min(250 * 2**n, 30_000) * NS_PER_MS for n in range(12)]
     assert all(0 <= delay <= limit for delay, limit in zip(delays, limits, strict=True))
@@ -182,7 +182,7 @@ def test_backoff_doubles_up_to_its_limit_and_only_data_ends_it(books: States) ->
     feed.on_connected(connect.connection, now)
     feed.on_data(connect.connection, now + 1)
     feed.on_disconnected(connect.connection, now + 2)
-    assert feed._sockets[0].retry_ns - now - 2 <= 250 * NS_PER_MS
+    assert feed.retries_ns[0] - now - 2 <= 250 * NS_PER_MS
 
 
 def test_backoff_jitter_follows_the_seed(books: States) -> None:
@@ -194,7 +194,7 @@ def test_backoff_jitter_follows_the_seed(books: States) -> None:
             now = START + connection * 100 * S
             feed.on_timer(now, books)
             feed.on_connect_failed(connection, now)
-            seen.append(feed._sockets[0].retry_ns - now)
+            seen.append(feed.retries_ns[0] - now)
         return seen
 
     assert delays(1) == delays(1)

@@ -210,10 +210,10 @@ class MarketFeed:
         """Connections that are open now."""
         return sum(socket.state is _State.OPEN for socket in self._sockets)
 
-    def token(self, index: int) -> str | None:
-        """Return the YES token of a market, None if the market is not followed."""
-        market = self._markets.get(index)
-        return market.tokens[0] if market else None
+    @property
+    def retries_ns(self) -> list[int]:
+        """Times at which connections that are down will be opened again."""
+        return [socket.retry_ns for socket in self._sockets if socket.state is _State.WAITING]
 
     # -- markets ---------------------------------------------------------------------------
 
