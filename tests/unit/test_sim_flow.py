@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
+import zstandard
 
 from oracle.sim_rig import SHARE, BookReader, Rig
 from overround.errors import ConfigError
@@ -222,8 +223,14 @@ def write_recording(path: Path) -> Path:
     return path
 
 
-def test_replay_moves_books_at_the_recorded_pace(tmp_path: Path) -> None:
-    replay = BookReplay(write_recording(tmp_path / "frames.ndjson"))
+@pytest.mark.parametrize("packed", [False, True])
+def test_replay_moves_books_at_the_recorded_pace(tmp_path: Path, packed: bool) -> None:
+    path = write_recording(tmp_path / "frames.ndjson")
+    if packed:
+        text = path.read_bytes()
+        path = tmp_path / "frames.ndjson.zst"
+        path.write_bytes(zstandard.ZstdCompressor().compress(text))
+    replay = BookReplay(path)
     rig = Rig(replay.catalog())
     flow = Flow(rig.exchange, 1, FlowSettings(300.0), replay)
     depth = rig.exchange.engine.depth
