@@ -200,6 +200,18 @@ def test_a_tap_replays_as_it_happened(tmp_path: Path):
     assert (token["trusted"], token["untrusted_because"]) == (False, "disagree")
 
 
+def test_a_stream_that_ended_is_untrusted_but_was_checked(tmp_path: Path):
+    tap = TapWriter(tmp_path, 1 << 20, 4)
+    subscribe = json.dumps({"assets_ids": [YES, NO], "type": "market"}).encode()
+    tap.append(TapKind.FRAME_OUT, 1, 1, subscribe)
+    tap.append(TapKind.FRAME_IN, 2, 1, usual_book().opening(T0))
+    tap.append(TapKind.CLOSE, 3, 1, b"")
+    tap.close()
+    token = run_cli(tmp_path / "tap-000000.ovt")["tokens"][YES]
+    assert (token["trusted"], token["untrusted_because"]) == (False, "reconnect")
+    assert (token["hash_checked"], token["could_not_check"]) == (1, None)
+
+
 def test_the_table_names_every_token(recording: Path):
     result = CliRunner().invoke(app, ["replay", str(recording)])
     assert result.exit_code == 0

@@ -31,7 +31,7 @@ from overround.units import format_price, format_size, parse_price
 
 __all__ = ["MARKETS_MAX", "MarketMeta", "Replay", "load_meta", "read_frames"]
 
-MARKETS_MAX = 16_384
+MARKETS_MAX = 4_096
 """Markets one replay keeps; entries of further ones count as unknown assets."""
 
 _CONTROL = frozenset({b"PING", b"PONG"})
@@ -305,12 +305,13 @@ class Replay:
 
 def _why_unchecked(state: Any, token: Any) -> str | None:
     """Say why hashes of a token were not compared, or None if all that came were."""
-    if not state.has_snapshot:
-        return "no whole book came"
-    if token.hash_passed + token.hash_failed + token.hash_unchecked == 0:
-        return "no hash in the recording"
-    if token.hash_unchecked == 0:
+    checked = token.hash_passed + token.hash_failed
+    if checked and not token.hash_unchecked:
         return None
+    if not checked and not state.has_snapshot:
+        return "no whole book came"
+    if not checked and not token.hash_unchecked:
+        return "no hash in the recording"
     recipe = state.recipe
     missing = [
         name
