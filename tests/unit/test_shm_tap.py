@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import resource
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,23 @@ def test_gap_says_how_many_were_lost(tmp_path: Path):
     assert gap.kind is TapKind.GAP
     assert struct.unpack("<Q", gap.payload) == (dropped,)
     assert last.recv_ns == 99
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 16 KiB: as near to a full disk as an ordinary user gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16 * KIB, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_disk_without_room_is_said_at_the_start_and_leaves_nothing(
+    tmp_path: Path, small_disk: None
+):
+    with pytest.raises(HostError, match="free the disk"):
+        TapWriter(tmp_path, 64 * KIB, 4)
+    assert not tap_files(tmp_path)
 
 
 def test_closed_tap_refuses(tmp_path: Path):
