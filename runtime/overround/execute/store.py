@@ -16,7 +16,6 @@ from overround.execute.order import DUST_LOTS, Order, OrderState, advance
 from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
 from overround.ledger.records import (
-    BUY,
     Ack,
     Cancel,
     Done,
@@ -57,6 +56,9 @@ class Store:
         """Whether the opening balance is known."""
         self.tally: Counter[Value] = Counter()
         """Counters of the present run, also across restarts: each is a count of records."""
+        self._claims: dict[IntentKey, tuple[int, int]] = {}
+        self._reserved_micro = 0
+        self._open_lots: Counter[tuple[str, int]] = Counter()
         self._run_id: int | None = None
         for raw in journal.records:
             self._apply(decode(raw), 0)
@@ -102,6 +104,7 @@ class Store:
                 self.working.pop(order.intent.key, None)
             else:
                 self.working[order.intent.key] = order
+            self._claim(order)
 
     def _add(self, intent: Intent, now_ns: int) -> None:
         if intent.key in self.by_key:
@@ -109,6 +112,17 @@ class Store:
         self.tally[Value.INTENTS_TAKEN] += 1
         order = self.by_key[intent.key] = self.working[intent.key] = Order(intent)
         order.touched_ns = now_ns
+        self._claim(order)
+
+    def _claim(self, order: Order) -> None:
+        """Keep the sums of what working orders may still cost and trade."""
+        intent = order.intent
+        reserved_micro, open_lots = self._claims.pop(intent.key, (0, 0))
+        claim = (order.reserved_micro, order.open_lots)
+        if claim != (0, 0):
+            self._claims[intent.key] = claim
+        self._reserved_micro += claim[0] - reserved_micro
+        self._open_lots[intent.token, intent.side] += claim[1] - open_lots
 
     def _apply_money(self, record: Record, now_ns: int) -> None:
         changed = self.positions.apply(record)
@@ -126,6 +140,7 @@ class Store:
                 order.filled_lots += record.size_lots
                 order.trades_seen.add(record.trade_id)
                 order.touched_ns = now_ns
+                self._claim(order)
 
     def _count(self, record: Record, order: Order) -> None:
         """Count what a record is about to do to an order."""
@@ -148,20 +163,16 @@ class Store:
 
     def reserved_micro(self) -> int:
         """Return the cash that working orders may still cost."""
-        return sum(order.reserved_micro for order in self.working.values())
+        return self._reserved_micro
 
     def open_lots(self, token: str, side: int) -> int:
         """Return the shares of a token that working orders may still buy (0) or sell (1)."""
-        return sum(
-            order.open_lots
-            for order in self.working.values()
-            if order.intent.token == token and order.intent.side == side
-        )
+        return self._open_lots[token, side]
 
     def position_cost_micro(self) -> int:
         """Return the cash that stands in positions and in purchases not yet settled."""
         held = sum(max(0, item.cost_micro) for item in self.positions.holdings.values())
-        return held + sum(fill.cash_micro for fill in self.positions.pending() if fill.side == BUY)
+        return held + self.positions.pending_buy_micro
 
     def loss_micro(self) -> int:
         """Return the worst-case loss since the run began, pending fills included; at least 0."""

@@ -43,6 +43,8 @@ class Holding:
     outcome: int
     confirmed_lots: int = 0
     pending_lots: int = 0
+    pending_sale_lots: int = 0
+    """Shares offered away by sales that wait for settlement."""
     cost_micro: int = 0
     fees_micro: int = 0
 
@@ -88,13 +90,17 @@ class Positions:
         self._settled_flow_micro = 0
         self._pending_flow_micro = 0
         self._pending_in_micro = 0
+        self.pending_buy_micro = 0
+        """Cash of purchases that wait for settlement, fees apart."""
         self._settled_fees_micro = 0
         self._pending: set[tuple[str, str]] = set()
+        self._view: PositionView | None = None
         self.conflicts = 0
         """Records that contradict an earlier one (settled after failed, or of no fill)."""
 
     def apply(self, record: Record) -> bool:
         """Apply one record; return whether anything changed. Repeats change nothing."""
+        self._view = None
         if isinstance(record, Fill):
             return self._apply_fill(record)
         if isinstance(record, Settled | Failed):
@@ -122,10 +128,20 @@ class Positions:
         self._fills[key] = _Entry(fill, FillState.PENDING)
         self._by_order.setdefault(fill.order_id, []).append(key)
         self._pending.add(key)
-        self._holding(fill).pending_lots += _signed(fill)
-        self._pending_flow_micro += cash_flow_micro(fill)
-        self._pending_in_micro += max(0, cash_flow_micro(fill))
+        self._move_pending(fill, 1)
         return True
+
+    def _move_pending(self, fill: Fill, sign: int) -> None:
+        flow = sign * cash_flow_micro(fill)
+        holding = self._holding(fill)
+        holding.pending_lots += sign * _signed(fill)
+        self._pending_flow_micro += flow
+        if cash_flow_micro(fill) > 0:
+            self._pending_in_micro += flow
+        if fill.side == BUY:
+            self.pending_buy_micro += sign * fill.cash_micro
+        else:
+            holding.pending_sale_lots += sign * fill.size_lots
 
     def _resolve(self, key: tuple[str, str], state: FillState) -> bool:
         entry = self._fills.get(key)
@@ -136,9 +152,7 @@ class Positions:
         fill = entry.fill
         holding = self._holding(fill)
         self._pending.discard(key)
-        holding.pending_lots -= _signed(fill)
-        self._pending_flow_micro -= cash_flow_micro(fill)
-        self._pending_in_micro -= max(0, cash_flow_micro(fill))
+        self._move_pending(fill, -1)
         if state is FillState.CONFIRMED:
             holding.confirmed_lots += _signed(fill)
             holding.cost_micro += fill.cash_micro if fill.side == BUY else -fill.cash_micro
@@ -182,17 +196,19 @@ class Positions:
         held = self.holdings.get(token)
         if held is None:
             return 0
-        pending_sales = sum(
-            fill.size_lots for fill in self.pending() if fill.token == token and fill.side != BUY
-        )
-        return held.confirmed_lots - pending_sales
+        return held.confirmed_lots - held.pending_sale_lots
 
     def known_market(self, condition_id: str) -> MarketNote | None:
         """Return what the journal says of a condition."""
         return self._markets.get(condition_id)
 
     def view(self) -> PositionView:
-        """Return the account's numbers."""
+        """Return the account's numbers; worked out once after each change."""
+        if self._view is None:
+            self._view = self._work_out()
+        return self._view
+
+    def _work_out(self) -> PositionView:
         settled = self._settled_flow_micro
         every = settled + self._pending_flow_micro
         return PositionView(
