@@ -41,6 +41,8 @@ int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns);
 uint64_t ovr_latch_reason(void *base);
 uint64_t ovr_latch_set_ns(void *base);
 void ovr_latch_clear(void *base);
+void *ovr_memory_map(int fd, uint64_t size);
+void ovr_memory_unmap(void *base, uint64_t size);
 int ovr_memory_lock(void *base, uint64_t size);
 int ovr_memory_collapse(void *base, uint64_t size);
 

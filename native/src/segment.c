@@ -13,6 +13,7 @@
 #define MADV_COLLAPSE 25 /* Linux 6.1 */
 #endif
 
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 #define RECORD_BYTES_MAX 131072u
 #define CAPACITY_MAX (UINT64_C(1) << 32)
 /* A lapped reader resumes CAP/8 behind the oldest record: below eight that is no step at all. */
@@ -288,6 +289,42 @@ void ovr_latch_clear(void *base)
     atomic_store_explicit(&segment->latch_ns, 0, memory_order_relaxed);
     /* SYNC(latch): an armed resume; see ovr_latch_reason. */
     atomic_store_explicit(&segment->latch, 0, memory_order_release);
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+void *ovr_memory_map(int fd, uint64_t size)
+{
+    /* A huge page needs address and file offset to agree modulo its size, and mmap alone gives any
+     * page: take room to spare, map at the first boundary inside it, give the rest back. */
+    uint64_t bytes = round_up(size, OVR_HEADER_BYTES);
+    uint64_t slack = bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 0;
+    unsigned char *room = mmap(NULL, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) {
+        return NULL;
+    }
+    uint64_t before = slack != 0 ? round_up((uintptr_t)room, slack) - (uintptr_t)room : 0;
+    unsigned char *base = room + before;
+    if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE | MAP_FIXED, fd, 0) ==
+        MAP_FAILED) {
+        munmap(room, bytes + slack);
+        return NULL;
+    }
+    if (before > 0) {
+        munmap(room, before);
+    }
+    if (slack > before) {
+        munmap(base + bytes, slack - before);
+    }
+    return base;
+}
+
+void ovr_memory_unmap(void *base, uint64_t size)
+{
+    munmap(base, round_up(size, OVR_HEADER_BYTES));
 }
 
 int ovr_memory_lock(void *base, uint64_t size)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import posix_ipc
 import pytest
 from hypothesis import example, given, settings
@@ -18,6 +20,7 @@ from overround.shm import segment as segment_module
 from overround.shm.kill import KillLatch
 from overround.shm.names import list_runs, segment_name
 from overround.shm.segment import Segment
+from overround.shm.slots import Slots
 
 
 @pytest.fixture
@@ -26,6 +29,7 @@ def box() -> Iterator[SegmentBox]:
         yield box
 
 
+HUGE_PAGE_BYTES = 2 * 1024 * 1024
 CAPACITY = {Shape.METERS: 1, Shape.LATCH: 0}
 
 
@@ -135,6 +139,28 @@ def test_lease_is_single_and_ends_with_close(box: SegmentBox):
     second.take_lease()
     assert second.take_over() == 0
     assert second.generation == 2
+
+
+def mappings(name: str) -> list[tuple[int, int]]:
+    """The address ranges of this process that map a segment."""
+    lines = Path("/proc/self/maps").read_text(encoding="ascii").splitlines()
+    ranges = (line.split()[0].split("-") for line in lines if f"/dev/shm{name}" in line)
+    return [(int(low, 16), int(high, 16)) for low, high in ranges]
+
+
+@pytest.mark.parametrize("capacity", [8, 5_000], ids=["small", "large"])
+def test_mapping_is_exact_and_large_ones_can_have_huge_pages(box: SegmentBox, capacity: int):
+    segment = box.make(RegionKind.BOARD, capacity)
+    assert mappings(segment.name) == [(segment.address, segment.address + segment.size)]
+    if segment.size >= HUGE_PAGE_BYTES:
+        assert segment.address % HUGE_PAGE_BYTES == 0
+    slots = Slots(segment)
+    last = np.zeros(1, slots.dtype)
+    last["market"] = 7
+    slots.store(capacity - 1, last)  # the last page is there, too
+    assert Slots(box.attach(RegionKind.BOARD)).load_all()["market"][-1] == 7
+    segment.close()
+    assert len(mappings(segment.name)) == 1
 
 
 def test_close_and_unlink_may_be_repeated(box: SegmentBox):

@@ -132,6 +132,11 @@ uint64_t ovr_latch_reason(void *base);
 uint64_t ovr_latch_set_ns(void *base);
 void ovr_latch_clear(void *base);
 
+/* Maps a file shared, writable and populated; from 2 MiB on at an address that huge pages can use.
+ * Returns NULL on failure. Unmap with the same size. */
+void *ovr_memory_map(int fd, uint64_t size);
+void ovr_memory_unmap(void *base, uint64_t size);
+
 /* Best effort on a mapping; 0 or -errno, never fatal. */
 int ovr_memory_lock(void *base, uint64_t size);
 int ovr_memory_collapse(void *base, uint64_t size);

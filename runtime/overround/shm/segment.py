@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import mmap
 import os
 from typing import Any, Self
 
@@ -37,11 +36,10 @@ class Segment:
         self.kind = kind
         self.fd: int = shared.fd
         self._lease_fd = -1
-        flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
-        self._map = mmap.mmap(self.fd, size, flags=flags)
-        self._buffer: Any = ffi.from_buffer("char[]", self._map, require_writable=True)
-        self.pointer: Any = ffi.cast("void *", self._buffer)
-        self.address = int(ffi.cast("uintptr_t", self._buffer))
+        self.pointer: Any = lib.ovr_memory_map(self.fd, size)
+        if self.pointer == ffi.NULL:
+            raise HostError(f"cannot map {size} bytes of {self.name}: raise the memory limit")
+        self.address = int(ffi.cast("uintptr_t", self.pointer))
         self.size = size
         self.capacity = 0
         self.record_size = 0
@@ -243,11 +241,10 @@ class Segment:
 
     def close(self) -> None:
         """Unmap and give up the lease; wrappers over this segment must not be used afterwards."""
-        if self._map.closed:
+        if self.pointer == ffi.NULL:
             return
+        lib.ovr_memory_unmap(self.pointer, self.size)
         self.pointer = ffi.NULL
-        ffi.release(self._buffer)
-        self._map.close()
         os.close(self.fd)
         if self._lease_fd >= 0:
             os.close(self._lease_fd)
