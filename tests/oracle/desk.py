@@ -12,15 +12,16 @@ from overround.execute.build import OrderBuilder
 from overround.execute.executor import Executor, Submission
 from overround.execute.intents import RingIntent
 from overround.execute.markets import MarketInfo
+from overround.execute.order import OrderState as Stage
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.layout.report import ReportKind
-from overround.ledger.journal import Journal
-from overround.ledger.records import Intent, Reconcile, Start
+from overround.ledger.journal import Journal, replay
+from overround.ledger.records import Intent, Kind, Reconcile, Start
 from overround.observe.metrics import Histogram, Value
 from overround.venues.contract import OrderType, Side
-from overround.venues.polymarket.answers import OrderAnswer, Outcome
+from overround.venues.polymarket.answers import OrderAnswer, Outcome, no_answer
 from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.orders import OrderSigner
 from overround.venues.polymarket.reasons import RejectReason
@@ -100,7 +101,9 @@ class ListNews:
         assert elapsed_ns >= 0, stage
 
     def report(self, kind: ReportKind, intent: Intent, **values: object) -> None:
-        self.reports.append((kind, intent.sequence, int(values.get("reason", 0))))  # type: ignore[call-overload]
+        reason = values.get("reason", 0)
+        assert isinstance(reason, int)
+        self.reports.append((kind, intent.sequence, reason))
 
     def notice(self, event: str, /, **values: object) -> None:
         self.notices.append(event)
@@ -288,3 +291,27 @@ def order_event(
         owner=OWNER, maker_address="0x1", expiration_s=0, created_epoch_ms=1, epoch_ms=1,
         trade_ids=(),
     )  # fmt: skip
+
+
+def kinds(desk: Desk) -> list[Kind]:
+    skipped = (Kind.START, Kind.RECONCILE, Kind.MARKET)
+    found = [Kind(record.kind) for record in replay(desk.folder)]
+    return [kind for kind in found if kind not in skipped]
+
+
+def refusals(desk: Desk) -> list[int]:
+    return [reason for kind, _, reason in desk.news.reports if kind is ReportKind.REFUSED]
+
+
+def lose(desk: Desk, *intents: object):  # type: ignore[no-untyped-def]
+    submission = desk.send(*(intents or (desk.intent(0),)))  # type: ignore[arg-type]
+    desk.core.answer(submission, [no_answer(one, "lost") for one in submission.order_ids])
+    return submission
+
+
+def rest(desk: Desk, sequence: int = 0):  # type: ignore[no-untyped-def]
+    submission = desk.send(desk.intent(sequence, order_type=int(OrderType.GTC), price_ticks=4_700))
+    desk.core.answer(submission, [accepted(submission.order_ids[0], "live")])
+    order = desk.order(sequence)
+    assert order.state is Stage.LIVE
+    return order

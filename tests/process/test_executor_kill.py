@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,8 @@ from overround.ledger.records import Fill, Kind, Record, Sent, Signed, decode, e
 from overround.observe.metrics import Value
 from overround.shm.kill import KillLatch, KillReason
 
+Change = Callable[[Record], list[Record]]
+Evidence = tuple[Path, list[dict[str, Any]], str]
 KILLS = 4
 BURST_NS = 200_000_000
 
@@ -85,7 +89,7 @@ def test_no_order_is_lost_doubled_or_sent_unjournaled(tmp_path: Path, seed: int)
 
 
 @pytest.fixture(scope="module", name="evidence")
-def fixture_evidence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list, str]:  # type: ignore[type-arg]
+def fixture_evidence(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """Journal, exchange log and address of one clean run."""
     rig = Rig(tmp_path_factory.mktemp("clean"))
     try:
@@ -103,7 +107,7 @@ def fixture_evidence(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, li
     return folder, log, rig.address
 
 
-def rewrite(folder: Path, target: Path, change) -> Path:  # type: ignore[no-untyped-def]
+def rewrite(folder: Path, target: Path, change: Change) -> Path:
     """Copy a journal through ``change(record) -> list of records``."""
     shutil.rmtree(target, ignore_errors=True)
     stamps = iter([record.epoch_ns for record in replay(folder) for _ in range(4)])
@@ -163,14 +167,16 @@ def _fields(record: Record) -> dict[str, object]:
     ],
     ids=lambda one: one if isinstance(one, str) else one.__name__,
 )
-def test_the_auditor_sees_every_sabotage(evidence, tmp_path: Path, sabotage, finding: str) -> None:  # type: ignore[no-untyped-def]
+def test_the_auditor_sees_every_sabotage(
+    evidence: Evidence, tmp_path: Path, sabotage: Change, finding: str
+) -> None:
     folder, log, address = evidence
     broken = audit(rewrite(folder, tmp_path / "broken", sabotage), log, address)
     assert not broken.clean
     assert getattr(broken, finding), broken
 
 
-def test_the_auditor_sees_an_order_the_journal_never_knew(evidence) -> None:  # type: ignore[no-untyped-def]
+def test_the_auditor_sees_an_order_the_journal_never_knew(evidence: Evidence) -> None:
     folder, log, address = evidence
     accepted = next(line for line in log if line["event"] == "accepted")
     ghost = {**accepted, "order_id": "0x" + "ab" * 32}
