@@ -12,9 +12,9 @@ from overround.clock import NS_PER_MS
 from overround.config.schema import Ingress
 from overround.ingress.feed import Action, Close, Connect, FetchBooks, MarketFeed, Send, Untrust
 
-LIMIT = 6
+LIMIT = 4
 SETTINGS = Ingress(assets_per_socket=LIMIT, pong_timeout_ms=2_000, socket_silence_ms=4_000)
-INDICES = st.integers(0, 11)
+INDICES = st.integers(0, 7)
 
 
 class Texts:
@@ -87,8 +87,10 @@ class FeedMachine(RuleBasedStateMachine):
         added = [(index, f"y{index}", f"n{index}") for index in sorted(indices)]
         self.carry_out(self.feed.add_markets(added, self.now_ns))
 
-    @rule(index=INDICES)
-    def remove(self, index: int) -> None:
+    @precondition(lambda self: self.wanted)
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        index = data.draw(st.sampled_from(sorted(self.wanted)))
         self.wanted.discard(index)
         self.good.discard(index)
         self.carry_out(self.feed.remove_market(index, self.now_ns))
@@ -97,6 +99,21 @@ class FeedMachine(RuleBasedStateMachine):
     def wait(self, wait_ms: int) -> None:
         self.now_ns += wait_ms * NS_PER_MS
         self.carry_out(self.feed.on_timer(self.now_ns, self))
+
+    @rule()
+    def let_everyone_in(self) -> None:
+        self.now_ns += 31_000 * NS_PER_MS  # beyond any backoff
+        self.hear_of_all()
+        self.carry_out(self.feed.on_timer(self.now_ns, self))
+        for connection in sorted(self.connecting):
+            self.connecting.discard(connection)
+            self.venue[connection] = set()
+            self.carry_out(self.feed.on_connected(connection, self.now_ns))
+
+    def hear_of_all(self) -> None:
+        for connection in self.venue:
+            self.feed.on_data(connection, self.now_ns)
+            self.feed.on_pong(connection, self.now_ns)
 
     @precondition(lambda self: self.connecting)
     @rule(data=st.data(), accepted=st.booleans())
@@ -146,22 +163,11 @@ class FeedMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left alone with a venue that accepts, everything wanted ends up subscribed."""
-        for _ in range(4):
-            for connection in sorted(self.connecting):
-                self.connecting.discard(connection)
-                self.venue[connection] = set()
-                self.carry_out(self.feed.on_connected(connection, self.now_ns))
-            for connection in self.venue:
-                self.feed.on_data(connection, self.now_ns)
-                self.feed.on_pong(connection, self.now_ns)
-            self.now_ns += 31_000 * NS_PER_MS
-            for connection in self.venue:
-                self.feed.on_data(connection, self.now_ns)
-                self.feed.on_pong(connection, self.now_ns)
-            self.carry_out(self.feed.on_timer(self.now_ns, self))
+        self.let_everyone_in()
+        self.let_everyone_in()
         subscribed = {token for tokens in self.venue.values() for token in tokens}
         assert subscribed == {f"{side}{index}" for index in self.wanted for side in "yn"}
 
 
 TestFeedMachine = FeedMachine.TestCase
-TestFeedMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestFeedMachine.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
