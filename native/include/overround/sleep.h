@@ -6,8 +6,9 @@
  * `wake` may wrap after 2^32 wakes within one futex call; the timeout bounds even that. Crash: a
  * killed sleeper leaves the flag up, which costs the writer one wake, not one each record; that is
  * why it is a flag and not a count. A writer killed between taking the flag and waking leaves
- * sleepers without a flag; the next take-over wakes everybody. Capacity: any number of sleepers. Cost: writer one full fence
- * (about 10 ns) and a load when nobody sleeps, about 3 us when somebody does. */
+ * sleepers without a flag; the next take-over wakes everybody. Capacity: any number of sleepers.
+ * Cost: writer one full fence (about 10 ns) and a load when nobody sleeps, about 3 us when somebody
+ * does. tests/unit/test_shm_sleep_model.py walks through every interleaving. */
 #ifndef OVERROUND_SLEEP_H
 #define OVERROUND_SLEEP_H
 
