@@ -355,6 +355,7 @@ class Executor:
                 # A refused repeat says nothing of the first copy, which may still arrive.
                 self.store.commit(Unknown(order.order_id, answer.text), now_ns)
                 self.news.report(ReportKind.UNKNOWN, order.intent, order_id=order.order_id)
+                self.news.notice("outcome unknown", code=answer.reason.name, text=answer.text)
         return list(submission.orders)
 
     def unsent(self, submission: Submission, text: str) -> None:
@@ -382,6 +383,7 @@ class Executor:
         self.news.report(
             ReportKind.REJECTED, order.intent, order_id=order.order_id, reason=answer.reason
         )
+        self.news.notice("rejected", code=answer.reason.name, text=answer.text)
 
     def _take_cancel(self, target: IntentKey) -> None:
         order = self.store.by_key.get(target)

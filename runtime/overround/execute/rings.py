@@ -57,6 +57,9 @@ class RingWatch:
         while not self._stopping.is_set():
             if self._consumer.wait(WAIT_NS, self._spin_ns):
                 self._handled.clear()
+                # ``stop`` sets the flag first and the event second: whoever comes late sees one.
+                if self._stopping.is_set():
+                    return
                 self._loop.call_soon_threadsafe(self.drain)
                 self._handled.wait()
 
