@@ -12,6 +12,7 @@ import pytest
 
 from oracle.ingress_rig import QUICK, IngressRig
 from oracle.venue_script import ScriptBook, VenueScript
+from overround.clock import monotonic_ns
 from overround.config.schema import Ingress
 from overround.layout.board import Proof, UntrustCause
 from overround.layout.catalog import MarketStatus
@@ -341,6 +342,8 @@ async def test_stop_is_clean_and_the_tap_holds_the_whole_conversation(make_rig: 
         await rig.until(lambda: rig.same(0, book))
         heard = rig.venue.peer.heard
         assert await rig.stop() == 0
+        assert rig.losses(0) == []  # our own end is no fault of the stream
+        assert not rig.board.segment.usable(monotonic_ns(), 500_000_000)
         records = list(read_tap(tap_files(rig.directory / "tap-0")))
         by_kind = {kind: [r for r in records if r.kind is kind] for kind in TapKind}
         assert [r.payload.decode() for r in by_kind[TapKind.FRAME_OUT]] == heard

@@ -57,6 +57,9 @@ _SLOW_INTERVAL_NS = NS_PER_S
 _TAP_RETRY_NS = 10 * NS_PER_S
 """Without room for another file the tap's last one fills up; room is looked for this often."""
 
+_NO_BEAT = 0
+"""A heartbeat that is too old for any reader: nobody acts on a region after its owner's end."""
+
 
 def run(member: Member, settings: Settings) -> int:
     """Serve until asked to stop; returns the exit status. Raises what went wrong with us."""
@@ -169,9 +172,10 @@ class IngressProcess:
         finally:
             self._stop.set()
             self._loop.remove_reader(self._member.stop_fd)
+            for region in (self._board, *self._rings):
+                region.beat(_NO_BEAT)
             await self._links.stop()
             await self._fetcher.stop()
-            self._engine.untrust_all(UntrustCause.RECONNECT)
             if self._tap is not None:
                 self._tap.close()
             gc.enable()
@@ -238,8 +242,9 @@ class IngressProcess:
             self._closing.discard(connection)
         else:
             self._record(TapKind.CLOSE, now_ns, connection, b"")
-            if not self._stop.is_set():
-                self._log.warning("disconnected", connection=connection)
+            if self._stop.is_set():
+                return  # no trust is lost: the regions are not usable any more
+            self._log.warning("disconnected", connection=connection)
         self._full_collect = True  # a pause now costs nothing: there are no books to be late with
         self._carry_out(self._feed.on_disconnected(connection, now_ns), now_ns)
 
