@@ -54,7 +54,8 @@ class Signal:
 
     ``payoff_units`` is what one set pays in the worst case (whole units of collateral);
     ``size_lots`` is what every leg shows at its price, capped by the limits;
-    ``event_recv_ns`` is the receipt of the newest book among the legs, which made the edge.
+    ``event_recv_ns`` is the receipt of the newest book among the legs, which made the edge;
+    0 where a sweep found it later, after a cooldown or an outage.
     """
 
     kind: SignalKind

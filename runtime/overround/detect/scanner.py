@@ -106,7 +106,7 @@ class Scanner:
             work += self._follow_changes(shard, now_ns)
         if now_ns >= self._sweep_due_ns:
             self._sweep_due_ns = now_ns + SWEEP_INTERVAL_NS
-            work += self._consider_hits(self._columns.sweep(self._threshold), now_ns)
+            work += self._consider_hits(self._columns.sweep(self._threshold), now_ns, fresh=False)
         scanned = self._columns.scanned
         self._meters.add(Value.SCANS, scanned - self._scanned)
         self._scanned = scanned
@@ -171,7 +171,7 @@ class Scanner:
             crossed = columns.check_mirrors(touched)
             if crossed:
                 self._meters.add(Value.MIRROR_ALARMS, crossed)
-            work += self._consider_hits(columns.scan(touched, self._threshold), now_ns)
+            work += self._consider_hits(columns.scan(touched, self._threshold), now_ns, fresh=True)
         self._meters.add(Value.RECORDS_SEEN, count)
         self._time_newest(shard, count, now_ns)
         return work
@@ -202,14 +202,15 @@ class Scanner:
             self._meters.add(Value.MIRROR_ALARMS, crossed)
         self._sweep_due_ns = now_ns
 
-    def _consider_hits(self, count: int, now_ns: int) -> int:
+    def _consider_hits(self, count: int, now_ns: int, *, fresh: bool) -> int:
         """Check every hit of the last scan; return how many became signals."""
         hits, signals = self._columns.hits, 0
         for at in range(count):
-            signals += self._consider(int(hits.set_index[at]), int(hits.kind[at]), now_ns)
+            index, kind = int(hits.set_index[at]), int(hits.kind[at])
+            signals += self._consider(index, kind, now_ns, fresh=fresh)
         return signals
 
-    def _consider(self, index: int, kind: int, now_ns: int) -> int:
+    def _consider(self, index: int, kind: int, now_ns: int, *, fresh: bool) -> int:
         """Recompute one hit from its slots and tell the strategies; 1 if it is a signal."""
         set_id = self._columns.relations.set_ids[index]
         if now_ns < self._quiet_until_ns.get(set_id, 0):
@@ -231,7 +232,8 @@ class Scanner:
             payoff_units=1 if kind == SignalKind.BUY_ALL else len(legs) - 1,
             size_lots=size,
             seen_ns=now_ns,
-            event_recv_ns=loaded.event_recv_ns,
+            # A sweep's hit was caused by time, not by an event: no latency is measured from it.
+            event_recv_ns=loaded.event_recv_ns if fresh else 0,
             fee=self._fee,
         )
         if size < int(self._columns.relations.min_lots[index]) or not self._pays(signal):
