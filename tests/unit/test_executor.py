@@ -152,7 +152,7 @@ def test_a_plan_is_judged_with_what_its_own_legs_take(tmp_path: Path) -> None:
         ({"ingress_epoch": 2}, RefusalCode.BOOK_REPLACED),
         ({"price_ticks": 5_001}, RefusalCode.TICK),
         ({"size_lots": SHARE}, RefusalCode.MIN_SIZE),
-        ({"side": 1}, RefusalCode.BALANCE),
+        ({"side": 1, "price_ticks": 4_800}, RefusalCode.BALANCE),
         ({"order_type": int(OrderType.GTD)}, RefusalCode.UNBUILDABLE),
     ],
 )

@@ -127,6 +127,38 @@ def test_with_nothing_to_take_the_collar_is_measured_from_the_own_side():
     assert judge(replace(ORDER, price_ticks=5_200), book=book) is RefusalCode.COLLAR
 
 
+@pytest.mark.parametrize(
+    ("outcome", "side", "price_ticks", "lots"),
+    [
+        (0, 0, 4_900, 0), (0, 0, 5_000, 1), (0, 0, 5_100, 3), (0, 0, 9_900, 7),
+        (0, 1, 4_900, 0), (0, 1, 4_800, 8), (0, 1, 4_700, 24),
+        (1, 0, 5_100, 0), (1, 0, 5_200, 8), (1, 0, 5_300, 24),
+        (1, 1, 5_100, 0), (1, 1, 5_000, 1), (1, 1, 4_900, 3),
+    ],
+)  # fmt: skip
+def test_what_can_be_taken_is_summed_to_the_limit_in_both_mirrors(
+    outcome: int, side: int, price_ticks: int, lots: int
+):
+    book = replace(BOOK, bids=((4_800, 8), (4_700, 16)), asks=((5_000, 1), (5_100, 2), (5_500, 4)))
+    assert book.takeable_lots(outcome, side, price_ticks) == lots
+
+
+def test_a_taker_that_could_only_be_killed_is_refused():
+    taker = replace(ORDER, takes=True)
+    gone = replace(BOOK, ask_ticks=5_100)
+    assert judge(taker, book=gone) is RefusalCode.NOT_MARKETABLE
+    assert judge(ORDER, book=gone) is None  # it may rest
+    assert judge(replace(taker, price_ticks=5_100), book=gone) is None
+
+
+def test_a_leg_that_the_book_cannot_fill_whole_is_refused():
+    thin = replace(BOOK, ask_lots=10 * SHARE - 1)
+    assert judge(replace(ORDER, takes=True), book=thin) is None  # a part is welcome
+    whole = replace(ORDER, takes=True, whole=True)
+    assert judge(whole, book=thin) is RefusalCode.THIN
+    assert judge(whole, book=replace(thin, asks=((5_000, 5 * SHARE), (5_000, 5 * SHARE)))) is None
+
+
 def test_the_rate_bucket_allows_a_burst_then_its_refill():
     gate = RiskGate(LIMITS, Mode.SIM)
     codes = [judge(gate=gate) for _ in range(4)]

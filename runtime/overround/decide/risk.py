@@ -56,6 +56,8 @@ class RefusalCode(IntEnum):
     SHADOW = 24
     UNBUILDABLE = 25
     TAKING_MIN = 26
+    NOT_MARKETABLE = 27
+    THIN = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class OrderView:
     ingress_epoch: int
     takes: bool = False
     """FOK or FAK: it trades at once or never."""
+    whole: bool = False
+    """A part of it is of no use: FOK, or a leg of a plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,19 @@ class BookView:
     ask_ticks: int
     bid_lots: int
     ask_lots: int
+    bids: tuple[tuple[int, int], ...] = ()
+    """(ticks, lots) best first, as far as is known; empty where only the top is."""
+    asks: tuple[tuple[int, int], ...] = ()
+
+    def takeable_lots(self, outcome: int, side: int, price_ticks: int) -> int:
+        """Return the shares that an order of this outcome, side and limit could take now."""
+        bids = self.bids or ((self.bid_ticks, self.bid_lots),)
+        asks = self.asks or ((self.ask_ticks, self.ask_lots),)
+        if outcome == side:  # buying YES or selling NO takes what is offered of YES
+            limit = PRICE_TICKS_MAX - price_ticks if outcome else price_ticks
+            return sum(lots for ticks, lots in asks if ticks <= limit)
+        limit = PRICE_TICKS_MAX - price_ticks if outcome else price_ticks
+        return sum(lots for ticks, lots in bids if ticks >= limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +169,7 @@ class RiskGate:
             or _expired(order, now_ns)
             or _market(order, market, book)
             or self._collar(order, book)
+            or _takeable(order, book)
             or self._limits(order, account, cost_micro)
             or self._rate(now_ns)
         )
@@ -234,6 +252,18 @@ def _expired(order: OrderView, now_ns: int) -> Refusal | None:
         return None
     late_us = (now_ns - order.expires_ns) // 1_000
     return Refusal(RefusalCode.EXPIRED, f"expired {late_us} us ago")
+
+
+def _takeable(order: OrderView, book: BookView) -> Refusal | None:
+    """Refuse what could only be killed at the venue, and would leave a plan in pieces."""
+    if not order.takes:
+        return None
+    lots = book.takeable_lots(order.outcome, order.side, order.price_ticks)
+    if lots <= 0:
+        return Refusal(RefusalCode.NOT_MARKETABLE, f"nothing to take at {order.price_ticks} now")
+    if order.whole and lots < order.size_lots:
+        return Refusal(RefusalCode.THIN, f"{lots} of {order.size_lots} lots could be taken now")
+    return None
 
 
 def _market(order: OrderView, market: MarketView, book: BookView) -> Refusal | None:

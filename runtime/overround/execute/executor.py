@@ -32,6 +32,7 @@ from overround.ledger.records import (
     Unknown,
 )
 from overround.observe.metrics import Histogram, Value
+from overround.venues.contract import OrderType
 from overround.venues.polymarket.answers import OrderAnswer, Outcome
 from overround.venues.polymarket.rest import Request, place_order, place_orders
 
@@ -269,6 +270,7 @@ class Executor:
                 expires_ns=message.expires_ns,
                 ingress_epoch=message.ingress_epoch,
                 takes=leg.order.taking,
+                whole=intent.legs > 1 or intent.order_type == OrderType.FOK,
             ),
             leg.market.view(tick_ticks),
             book,

@@ -173,17 +173,28 @@ class SharedMarkets:
         row = slots.load(index)
         if row is None or not usable or int(segment.epoch) != epoch:
             return NO_BOOK, 0
+        bids = _side(row["bid_ticks"], row["bid_lots"], int(row["bid_levels"]))
+        asks = _side(row["ask_ticks"], row["ask_lots"], int(row["ask_levels"]))
+        bid_ticks, bid_lots = bids[0] if bids else (0, 0)
+        ask_ticks, ask_lots = asks[0] if asks else (10_000, 0)
         view = BookView(
             usable=True,
             trusted=bool(int(row["flags"]) & TRUSTED),
             epoch=epoch,
-            bid_ticks=int(row["bid_ticks"][0]) if row["bid_levels"] else 0,
-            ask_ticks=int(row["ask_ticks"][0]) if row["ask_levels"] else 10_000,
-            bid_lots=int(row["bid_lots"][0]) if row["bid_levels"] else 0,
-            ask_lots=int(row["ask_lots"][0]) if row["ask_levels"] else 0,
+            bid_ticks=bid_ticks,
+            ask_ticks=ask_ticks,
+            bid_lots=bid_lots,
+            ask_lots=ask_lots,
+            bids=bids,
+            asks=asks,
         )
         return view, int(row["tick_ticks"])
 
 
 def _text(value: bytes) -> str:
     return bytes(value).rstrip(b"\0").decode("ascii")
+
+
+def _side(ticks: Any, lots: Any, levels: int) -> tuple[tuple[int, int], ...]:
+    # A market may have more levels than a slot shows; what lies beyond is not counted on.
+    return tuple(zip(ticks[:levels].tolist(), lots[:levels].tolist(), strict=True))
