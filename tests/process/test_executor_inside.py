@@ -180,8 +180,11 @@ async def test_without_a_key_the_start_is_refused_in_one_line(
 async def test_a_failure_says_whether_bytes_may_have_left(inside: Inside) -> None:
     rig = inside.rig
     signer = Signer(rig.key)
-    options = {"chain_id": 137, "timeout_ms": 300, "epoch_s": lambda: 1_795_345_200}
-    async with VenueClient(rig.venue.url, signer, **options) as client:  # type: ignore[arg-type]
+
+    def venue_at(url: str) -> VenueClient:
+        return VenueClient(url, signer, chain_id=137, timeout_ms=300, epoch_s=lambda: 1_795_345_200)
+
+    async with venue_at(rig.venue.url) as client:
         client.credentials = await obtain_credentials(client)
         assert await obtain_credentials(client) == client.credentials
         await inside.control("faults", path="/data", before_ms=1_000, count=1)
@@ -190,6 +193,6 @@ async def test_a_failure_says_whether_bytes_may_have_left(inside: Inside) -> Non
         await inside.control("faults", path="/v1", lose=True, count=1)
         with pytest.raises(NoAnswer, match="/v1/heartbeats"):
             await client.call(rest.heartbeat())
-    async with VenueClient("http://127.0.0.1:9", signer, **options) as client:  # type: ignore[arg-type]
+    async with venue_at("http://127.0.0.1:9") as client:
         with pytest.raises(NotSent, match="no connection"):
             await client.call(rest.server_time())
