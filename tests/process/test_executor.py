@@ -21,7 +21,6 @@ from overround.observe.metrics import Value
 from overround.shm.kill import KillLatch, KillReason
 from overround.shm.slots import Slots
 
-
 HALF = 6
 """A market of the exchange whose price is near one half."""
 
