@@ -341,9 +341,9 @@ def test_market_of_the_newer_protocol_takes_orders_of_its_own_domain(quiet: SimP
     client = client_of(quiet)
     args = OrderArgs(position_id=added["tokens"][0], price=0.4, size=20, side="BUY")
     assert client.create_and_post_order(args)["status"] == "live"
+    older = OrderArgs(token_id=added["tokens"][0], price=0.4, size=20, side="BUY")
     with pytest.raises(Exception, match="invalid signature"):
-        args = OrderArgs(token_id=added["tokens"][0], price=0.4, size=20, side="BUY")
-        client.create_and_post_order(args)
+        client.create_and_post_order(older)
 
 
 def test_marketable_orders_of_fast_markets_are_held(quiet: SimProcess) -> None:

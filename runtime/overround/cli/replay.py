@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from overround.cli.output import print_json
-from overround.ingress.replay import Replay, load_meta
 
 
 def replay(
@@ -28,6 +27,8 @@ def replay(
 
     The files are one stream, in the order given. Reads only; nothing is sent anywhere.
     """
+    from overround.ingress.replay import Replay, load_meta
+
     run = Replay(load_meta(meta) if meta is not None else None)
     for path in files:
         run.run(path)

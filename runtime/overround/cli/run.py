@@ -32,7 +32,7 @@ def run(
     require_armed(settings, arm)
     load_private_key(settings.account)  # fail here, in one line, not in a child's log
     configure_logging("supervisor", settings.mode)
-    report = run_to_the_end(Supervisor(settings), seconds)
+    report = run_to_the_end(Supervisor(settings, armed=arm), seconds)
     if json:
         print_json(report)
     else:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import uvloop
 
 from overround.errors import ConfigError
-from overround.sim.edges import EdgeSettings
-from overround.sim.exchange import Settlement
-from overround.sim.flow import FlowSettings
-from overround.sim.server import Server, ServerSettings, ready_line
 from overround.units import MICRO_PER_UNIT
+
+if TYPE_CHECKING:
+    from overround.sim.server import ServerSettings
 
 __all__ = ["run_sim", "sim"]
 
 
 def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
     """Serve until a signal or for ``seconds``; prints one line when ready."""
+    import uvloop
+
+    from overround.sim.server import Server, ready_line
 
     def on_ready(ready: dict[str, Any]) -> None:
         line = ready_line(ready)
@@ -69,6 +70,11 @@ def sim(
 
     Prints one line when it is ready and serves until Ctrl-C or SIGTERM.
     """
+    from overround.sim.edges import EdgeSettings
+    from overround.sim.exchange import Settlement
+    from overround.sim.flow import FlowSettings
+    from overround.sim.server import ServerSettings
+
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port {port} is not between 0 and 65535")
     if rate < 0 or edge_every < 0 or seconds < 0:

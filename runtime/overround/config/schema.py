@@ -12,6 +12,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+ARMED_VARIABLE = "OVERROUND_ARMED"
+"""Set to 1 for the executor by whoever checked --arm; without it mode live refuses every order."""
+
 Count = Annotated[int, Field(ge=1)]
 Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]

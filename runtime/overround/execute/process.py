@@ -23,7 +23,7 @@ import uvloop
 
 from overround import clock
 from overround.config.load import load_private_key
-from overround.config.schema import Mode, Settings
+from overround.config.schema import ARMED_VARIABLE, Mode, Settings
 from overround.decide.risk import RiskGate
 from overround.errors import HostError, OverroundError
 from overround.execute.account import AccountDesk, obtain_credentials
@@ -54,9 +54,6 @@ __all__ = ["JOURNAL_FOLDER", "LEDGER_FILE", "run"]
 
 JOURNAL_FOLDER: Final = "journal"
 LEDGER_FILE: Final = "ledger.jsonl"
-ARMED_VARIABLE: Final = "OVERROUND_ARMED"
-"""Set to 1 by whoever checked --arm; without it mode live refuses every order."""
-
 
 RETRY_S: Final = 0.5
 PUBLISH_S: Final = 0.05

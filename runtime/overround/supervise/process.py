@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overround.clock import NS_PER_S
-from overround.config.schema import Supervise
+from overround.config.schema import ARMED_VARIABLE, Supervise
 from overround.errors import HostError
 from overround.host.allocator import MALLOC_CONF, find_jemalloc
 from overround.shm.process import start_ticks
@@ -28,15 +28,24 @@ def describe_exit(status: int) -> str:
 
 
 def child_environment(
-    role: str, settings: Supervise, key_variable: str, environment: Mapping[str, str]
+    role: str,
+    settings: Supervise,
+    key_variable: str,
+    environment: Mapping[str, str],
+    *,
+    armed: bool = False,
 ) -> dict[str, str]:
-    """Return the environment of a child: the key for the executor alone, jemalloc for detectors.
+    """Return the environment of a child: key and arming for the executor alone, jemalloc for
+    detectors. Arming is a word said at this start, never inherited from an outer environment.
 
     Raises HostError if jemalloc is demanded and not installed.
     """
     child = dict(environment)
+    child.pop(ARMED_VARIABLE, None)
     if role != "executor":
         child.pop(key_variable, None)
+    elif armed:
+        child[ARMED_VARIABLE] = "1"
     if role == "detector" and settings.jemalloc != "off":
         library = find_jemalloc()
         if library is not None:

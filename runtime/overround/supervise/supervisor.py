@@ -57,6 +57,7 @@ class Supervisor:
         settings: Settings,
         *,
         environment: Mapping[str, str] = os.environ,
+        armed: bool = False,
         external: Mapping[str, Callable[[], int | None]] | None = None,
     ) -> None:
         self.settings = settings
@@ -64,6 +65,7 @@ class Supervisor:
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
         self._usage_at_end: dict[int, tuple[int, float]] = {}
+        require_armed(settings, armed)
         removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
@@ -77,7 +79,11 @@ class Supervisor:
                 plan.role,
                 child_command(self.instance.roster.segment.name, plan.name, directory),
                 child_environment(
-                    plan.role, settings.supervise, settings.account.private_key_env, environment
+                    plan.role,
+                    settings.supervise,
+                    settings.account.private_key_env,
+                    environment,
+                    armed=armed,
                 ),
                 directory / "logs" / f"{plan.name}.log",
             )
