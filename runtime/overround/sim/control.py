@@ -15,6 +15,7 @@ from overround.sim.catalog import SimMarket
 from overround.sim.exchange import Exchange
 from overround.sim.faults import HttpFault
 from overround.sim.flow import Flow
+from overround.sim.guard import Guard
 from overround.sim.rest import error, json_response
 from overround.sim.sockets import Sockets
 from overround.units import format_price, parse_cash, parse_price, parse_size
@@ -31,10 +32,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ControlApi:
     """Handlers of ``/sim/*``. Every POST takes a JSON object and answers with one."""
 
-    def __init__(self, exchange: Exchange, flow: Flow, sockets: Sockets) -> None:
+    def __init__(self, exchange: Exchange, flow: Flow, sockets: Sockets, guard: Guard) -> None:
         self._exchange = exchange
         self._flow = flow
         self._sockets = sockets
+        self._guard = guard
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -256,6 +258,8 @@ class ControlApi:
         ]
         return json_response(
             {
+                "server_errors": self._guard.server_errors,
+                "bad_http": self._guard.bad_http,
                 "markets": len(exchange.catalog.markets),
                 "sockets": self._sockets.counts(),
                 "frames_sent": channel.frames_sent,

@@ -19,6 +19,7 @@ from overround.sim.catalog import SimCatalog
 from overround.sim.control import ControlApi
 from overround.sim.exchange import Exchange, Settlement
 from overround.sim.flow import Flow, FlowSettings
+from overround.sim.guard import IDLE_SECONDS, Guard
 from overround.sim.members import funded_signers
 from overround.sim.orderlog import OrderLog
 from overround.sim.replay import BookReplay
@@ -52,6 +53,7 @@ class ServerSettings:
     flow: FlowSettings = field(default_factory=FlowSettings)
     settlement: Settlement = field(default_factory=Settlement)
     strict_amounts: bool = True
+    idle_seconds: float = IDLE_SECONDS
 
 
 class Server:
@@ -77,6 +79,8 @@ class Server:
             self.exchange.fund(self.exchange.members.join(signer.address), settings.cash_micro)
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
+        self.guard = Guard()
+        self.guard.watch(self._loop)
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._started_ns = 0
@@ -84,14 +88,20 @@ class Server:
     async def start(self) -> None:
         """Bind, then start the timers. HostError if the port is taken."""
         application = web.Application(
-            middlewares=[fault_middleware(self.exchange.faults)],
+            middlewares=[self.guard.middleware(), fault_middleware(self.exchange.faults)],
             client_max_size=REQUEST_BYTES_MAX,
         )
         trading = TradingApi(self.exchange, strict_amounts=self.settings.strict_amounts)
-        control = ControlApi(self.exchange, self.flow, self.sockets)
+        control = ControlApi(self.exchange, self.flow, self.sockets, self.guard)
         for part in (PublicApi(self.exchange), trading, control, self.sockets):
             application.router.add_routes(part.routes())
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=self.settings.idle_seconds,
+            logger=self.guard.logger,
+        )
         await self._runner.setup()
         settings = self.settings
         site = web.TCPSite(self._runner, settings.host, settings.port)
