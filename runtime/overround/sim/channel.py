@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from overround.match.types import BookSide
 from overround.sim.catalog import SimCatalog, SimMarket
+from overround.sim.payload import read_json
 from overround.sim.wirebook import WireBook
 from overround.units import format_price, format_size, parse_price
 
@@ -98,7 +99,7 @@ class MarketChannel:
             socket.sink.send("PONG")
             return
         try:
-            message = json.loads(text)
+            message = read_json(text)
         except ValueError:
             message = None
         if not isinstance(message, dict):

@@ -5,7 +5,6 @@ They stand outside the imitated venue: no login, their own JSON, never hit by HT
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from overround.sim.exchange import Exchange
 from overround.sim.faults import HttpFault
 from overround.sim.flow import Flow
 from overround.sim.guard import Guard
+from overround.sim.payload import read_json
 from overround.sim.rest import error, json_response
 from overround.sim.sockets import Sockets
 from overround.units import format_price, parse_cash, parse_price, parse_size
@@ -63,7 +63,7 @@ class ControlApi:
     def _command(do: Command) -> Handler:
         async def handle(request: web.Request) -> web.Response:
             try:
-                body = json.loads(await request.read() or b"{}")
+                body = read_json(await request.read() or b"{}")
                 if not isinstance(body, dict):
                     raise ValueError("the body is no JSON object")
                 return json_response(do(body))

@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
-__all__ = ["BODY_SECONDS", "IDLE_SECONDS", "Guard", "read_json"]
+__all__ = ["BODY_SECONDS", "IDLE_SECONDS", "Guard"]
 
 IDLE_SECONDS = 75.0
 """A connection without a whole request for this long is closed (slow-loris headers too)."""
@@ -25,14 +25,6 @@ BODY_SECONDS = 20.0
 """A request body must be complete this long after its headers."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-def read_json(raw: bytes | str) -> Any:
-    """Return parsed JSON. ValueError for whatever is none, or is nested beyond reason."""
-    try:
-        return json.loads(raw)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 class _Expected(logging.Filter):

@@ -15,6 +15,7 @@ from aiohttp import web
 from overround.match.types import LastTrade
 from overround.sim.catalog import SimEvent, SimMarket
 from overround.sim.exchange import Exchange
+from overround.sim.payload import read_json
 from overround.units import LOTS_PER_SHARE, format_price, parse_price
 
 __all__ = ["PublicApi", "error", "json_response"]
@@ -120,7 +121,7 @@ class PublicApi:
 
     async def _books_post(self, request: web.Request) -> web.Response:
         try:
-            body = json.loads(await request.read())
+            body = read_json(await request.read())
             tokens = [str(item["token_id"]) for item in body]
         except (ValueError, TypeError, KeyError):
             return error(400, "Invalid payload")

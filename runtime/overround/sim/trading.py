@@ -16,6 +16,7 @@ from overround.sim.exchange import Exchange
 from overround.sim.faults import Faults
 from overround.sim.intake import Intake, Refusal, rejection_text
 from overround.sim.members import Member
+from overround.sim.payload import plain_count, read_json
 from overround.sim.records import OrderRecord, TradeRecord
 from overround.sim.rest import END_CURSOR, error, json_response
 from overround.units import format_cash, format_size
@@ -117,8 +118,8 @@ class TradingApi:
 
     def _wallet(self, request: web.Request) -> tuple[str, int] | None:
         address = verify_l1(request.headers)
-        nonce = request.headers.get("POLY_NONCE", "0")
-        return (address, int(nonce)) if address and nonce.isdigit() else None
+        nonce = plain_count(request.headers.get("POLY_NONCE", "0"))
+        return (address, nonce) if address and nonce is not None else None
 
     @staticmethod
     def _key_answer(credentials: Credentials) -> web.Response:
@@ -163,7 +164,7 @@ class TradingApi:
     @staticmethod
     async def _body(request: web.Request) -> Any:
         try:
-            return json.loads(await request.read() or b"null")
+            return read_json(await request.read() or b"null")
         except ValueError:
             raise Refusal("Invalid payload") from None
 
@@ -311,7 +312,7 @@ class TradingApi:
     @staticmethod
     def _page(request: web.Request, items: list[dict[str, Any]]) -> web.Response:
         cursor = request.query.get("next_cursor", "")
-        start = int(cursor) if cursor.isdigit() else 0
+        start = plain_count(cursor) or 0
         page = items[start : start + PAGE_MAX]
         more = start + PAGE_MAX < len(items)
         return json_response(

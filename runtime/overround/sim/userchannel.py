@@ -11,6 +11,7 @@ from typing import Any
 
 from overround.sim.channel import Sink
 from overround.sim.members import Members
+from overround.sim.payload import read_json
 
 __all__ = ["UserChannel", "UserSocket"]
 
@@ -51,7 +52,7 @@ class UserChannel:
             socket.sink.send("PONG")
             return True
         try:
-            message = json.loads(text)
+            message = read_json(text)
         except ValueError:
             message = None
         if not isinstance(message, dict):
