@@ -362,6 +362,8 @@ class Exchange:
             "trade",
             trade_id=record.id,
             market=record.market.condition_id,
+            token_id=record.market.token(matched.outcome),
+            transaction=record.transaction,
             taker_order_id=matched.taker_order.id,
             taker=who(matched.taker_order),
             outcome=int(matched.outcome),
