@@ -226,9 +226,8 @@ def intents_while_dead(demo: Demo, killed_epoch_ms: int) -> list[records.Intent]
 
 def test_killed_exchange_stops_the_demo_with_one_clear_line(start):
     demo = start(seconds=300)
-    demo.wait_trading()
-    (exchange,) = children_of(demo.process.pid, "sim")
-    os.kill(exchange, signal.SIGKILL)
+    seen = demo.wait_trading()
+    os.kill(seen["processes"]["exchange"]["pid"], signal.SIGKILL)
     status, out, err = demo.finish()
     assert status == 1
     assert out == ""
@@ -243,7 +242,6 @@ def test_killed_supervisor_takes_all_with_it_and_the_next_start_cleans_up(start)
     demo = start(seconds=300)
     seen = demo.wait_trading()
     pids = [row["pid"] for row in seen["processes"].values()]
-    pids += children_of(demo.process.pid, "sim")
     demo.process.kill()
     demo.process.communicate()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout_s=30)
@@ -251,19 +249,6 @@ def test_killed_supervisor_takes_all_with_it_and_the_next_start_cleans_up(start)
     assert {line["order_id"] for line in ours(demo, "accepted")} <= {r.order_id for r in sent}
     remove_stale(time.time())
     assert demo.leftovers() == set()
-
-
-def children_of(pid: int, verb: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == pid and verb.encode() in command:
-            found.append(int(entry.name))
-    return found
 
 
 def test_kept_folder_must_be_new(tmp_path: Path):

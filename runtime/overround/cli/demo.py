@@ -62,7 +62,7 @@ def demo(
             supervisor = Supervisor(
                 demo_settings(ready, folder),
                 environment=environment,
-                external={"exchange": exchange.poll},
+                external={"exchange": exchange},
             )
             report = run_to_the_end(supervisor, seconds)
         finally:

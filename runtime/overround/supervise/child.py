@@ -16,6 +16,7 @@ import structlog
 
 from overround.config.schema import Settings
 from overround.errors import OverroundError
+from overround.host.allocator import jemalloc_version
 from overround.observe.log import configure_logging
 from overround.shm.member import Member
 
@@ -53,6 +54,8 @@ def main(arguments: list[str]) -> int:
     cpu = next(row.cpu for row in member.roster.processes() if row.name == process_name)
     if cpu >= 0:
         os.sched_setaffinity(0, {cpu})
+    # Asked of the allocator itself: a preload that failed is only a line on standard error.
+    log.info("started", role=member.role, cpu=cpu, jemalloc=jemalloc_version())
     try:
         return _role(member.role)(member, settings)
     except OverroundError as error:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import aiohttp
 import structlog
@@ -27,7 +27,7 @@ from overround.shm.process import cpu_usage, start_ticks
 from overround.shm.roster import ProcessRow, ProcessState
 from overround.supervise.child import SETTINGS_FILE
 from overround.supervise.discovery import CatalogWriter, Discovery, keep_discovering
-from overround.supervise.instance import PLAN, Instance
+from overround.supervise.instance import PLAN, Instance, ProcessPlan
 from overround.supervise.process import (
     FATAL_STATUSES,
     ManagedProcess,
@@ -49,8 +49,19 @@ class InstanceFailedError(OverroundError):
     """A process could not be kept running; the instance was stopped."""
 
 
+class External(Protocol):
+    """A process that somebody else started and will stop; only its death concerns us."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def poll(self) -> int | None:
+        """Return its exit status, negative for a signal, or None while it runs."""
+
+
 class Supervisor:
-    """One running instance; ``external`` processes (the demo's exchange) may only be watched."""
+    """One running instance; ``external`` processes (the demo's exchange) are only watched."""
 
     def __init__(
         self,
@@ -58,7 +69,7 @@ class Supervisor:
         *,
         environment: Mapping[str, str] = os.environ,
         armed: bool = False,
-        external: Mapping[str, Callable[[], int | None]] | None = None,
+        external: Mapping[str, External] | None = None,
     ) -> None:
         self.settings = settings
         self._external = dict(external or {})
@@ -69,7 +80,9 @@ class Supervisor:
         removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
-        self.instance = Instance(settings)
+        self.instance = Instance(
+            settings, (*PLAN, *(ProcessPlan(name, "exchange") for name in self._external))
+        )
         directory = settings.instance_dir
         (directory / "logs").mkdir(parents=True, exist_ok=True)
         (directory / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2) + "\n")
@@ -92,6 +105,8 @@ class Supervisor:
         self._catalog = CatalogWriter(self.instance.catalog)
         self._rows = {row.name: row for row in self.instance.roster.processes()}
         self._set_row("supervisor", ProcessState.READY, os.getpid(), start_ticks(os.getpid()), 0)
+        for name, process in self._external.items():
+            self._set_row(name, ProcessState.READY, process.pid, start_ticks(process.pid), 0)
 
     def stop(self) -> None:
         """Ask the instance to stop; safe from a signal handler of the loop."""
@@ -202,8 +217,8 @@ class Supervisor:
     def _check_processes(self) -> None:
         now_ns = monotonic_ns()
         self.instance.beat(now_ns)
-        for name, poll in self._external.items():
-            status = poll()
+        for name, process in self._external.items():
+            status = process.poll()
             if status is not None:
                 raise InstanceFailedError(
                     f"{name} died ({describe_exit(status)}); nothing can trade without it: stopped"
