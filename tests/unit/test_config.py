@@ -86,3 +86,12 @@ def test_private_key_never_shows_in_an_error(tmp_path: Path):
         with pytest.raises(ConfigError, match=expected) as caught:
             load_private_key(account, environment)
         assert "1111" not in str(caught.value)
+
+
+def test_the_example_in_the_how_to_is_a_valid_configuration(repository: Path, tmp_path: Path):
+    text = (repository / "docs" / "howto" / "run-an-instance.md").read_text(encoding="utf-8")
+    path = tmp_path / "first.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0])
+    settings = load_settings(path)
+    assert settings.mode is Mode.SHADOW
+    assert settings.risk.loss_max_micro == 50_000_000
