@@ -27,7 +27,7 @@ from overround.supervise.discovery import CatalogWriter
 from overround.supervise.instance import Instance
 from overround.supervise.process import ManagedProcess, child_environment, describe_exit
 from overround.supervise.report import build_report
-from overround.supervise.supervisor import require_armed
+from overround.supervise.supervisor import Supervisor, require_armed
 from overround.venues.contract import MarketSpec
 
 KEY = Account().private_key_env
@@ -197,6 +197,11 @@ def test_report_adds_processes_up_and_names_causes(instance: Instance):
 def test_stat_without_instance_says_what_to_do():
     with pytest.raises(HostError, match="overround demo"):
         read_instance("nobody")
+
+
+def test_an_instance_runs_once(instance: Instance):
+    with pytest.raises(HostError, match=f"'{instance.settings.instance}' is already running"):
+        Supervisor(instance.settings)
 
 
 def test_live_mode_needs_arming():

@@ -22,7 +22,7 @@ from overround.errors import HostError, OverroundError, SafetyError
 from overround.observe.metrics import Value
 from overround.shm.kill import KillReason
 from overround.shm.member import READY
-from overround.shm.names import remove_stale
+from overround.shm.names import list_runs, remove_stale
 from overround.shm.process import cpu_usage, start_ticks
 from overround.shm.roster import ProcessRow, ProcessState
 from overround.supervise.child import SETTINGS_FILE
@@ -77,6 +77,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._usage_at_end: dict[int, tuple[int, float]] = {}
         require_armed(settings, armed)
+        _refuse_a_second(settings.instance)
         removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
@@ -313,6 +314,12 @@ class Supervisor:
         row = ProcessRow(before.number, name, before.role, pid, started, restarts, cpu, state)
         self._rows[name] = row
         self.instance.roster.update_process(row)
+
+
+def _refuse_a_second(instance: str) -> None:
+    """Refuse to run an instance twice: two executors would share one journal and one wallet."""
+    if any(run.alive and run.instance == instance for run in list_runs()):
+        raise HostError(f"instance '{instance}' is already running: stop it, or name another")
 
 
 def require_armed(settings: Settings, armed: bool) -> None:
