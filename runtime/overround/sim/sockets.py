@@ -12,6 +12,8 @@ import asyncio
 from aiohttp import WSMsgType, web
 
 from overround.sim.exchange import Exchange
+from overround.sim.faults import Faults
+from overround.sim.line import Line
 
 __all__ = ["Sockets", "server_frame"]
 
@@ -37,12 +39,20 @@ def server_frame(item: str | bytes) -> bytes:
 class _Connection:
     """A WebSocket's sending half; ``send`` never blocks and never raises."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, channel: str, faults: Faults) -> None:
         self._request = request
         self._loop = asyncio.get_running_loop()
         self._frames: list[bytes] = []
+        self._switched = faults.values
+        self._line = Line(channel, faults, self._queue, self._loop.call_later)
 
     def send(self, text: str | bytes) -> None:
+        if self._switched or self._line.used:
+            self._line.send(text)
+        else:
+            self._queue(text)
+
+    def _queue(self, text: str | bytes) -> None:
         if not self._frames:
             self._loop.call_soon(self.flush)
         self._frames.append(server_frame(text))
@@ -102,7 +112,7 @@ class Sockets:
 
     async def _market(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
-        connection = _Connection(request)
+        connection = _Connection(request, "market", self._exchange.faults)
         subscriber = self._exchange.channel.connect(connection)
         self._open["market"].add(connection)
         try:
@@ -116,7 +126,7 @@ class Sockets:
 
     async def _user(self, request: web.Request) -> web.WebSocketResponse:
         socket = await self._accept(request)
-        connection = _Connection(request)
+        connection = _Connection(request, "user", self._exchange.faults)
         listener = self._exchange.users.connect(connection)
         self._open["user"].add(connection)
         try:
