@@ -26,10 +26,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import replace
-from typing import NamedTuple
 
 from overround.match.accounts import Accounts, Flow, PendingTrade
 from overround.match.book import Market
+from overround.match.planning import Sweep, check_tick, on_grid, plan
 from overround.match.proof import check_books, check_reservations, digest, markets_state
 from overround.match.types import (
     BookSide,
@@ -48,7 +48,6 @@ from overround.match.types import (
     OrderRejected,
     OrderStatus,
     OrderType,
-    Outcome,
     RejectCode,
     Side,
     TickChanged,
@@ -57,9 +56,7 @@ from overround.match.types import (
 )
 from overround.units import (
     MICRO_PER_UNIT,
-    PRICE_TICKS_MAX,
     SIZE_LOTS_MAX,
-    mirror_ticks,
     notional_micro,
     notional_up_micro,
 )
@@ -95,17 +92,6 @@ _DONE_STATUS = {
 }
 
 
-class _Sweep(NamedTuple):
-    """A planned trade at one price: who gives how much, what the taker pays or gets."""
-
-    book_ticks: int
-    price_ticks: int
-    size_lots: int
-    cash_micro: int
-    fee_micro: int
-    legs: tuple[MakerLeg, ...]
-
-
 class MatchingEngine:
     """Markets, orders and trades over a set of accounts; see the module's text for the rules.
 
@@ -134,7 +120,7 @@ class MatchingEngine:
         """Open a market. ValueError if the index is taken or the tick does not divide 1."""
         if rules.index in self._markets:
             raise ValueError(f"market {rules.index} exists already")
-        _check_tick(rules.tick_ticks)
+        check_tick(rules.tick_ticks)
         self._markets[rules.index] = Market(rules)
 
     def rules(self, market: int) -> MarketRules:
@@ -143,14 +129,14 @@ class MatchingEngine:
 
     def set_tick(self, market: int, tick_ticks: int) -> list[Event]:
         """Change the price grid; orders off a coarser grid are cancelled."""
-        _check_tick(tick_ticks)
+        check_tick(tick_ticks)
         state = self._markets[market]
         old = state.rules.tick_ticks
         if old == tick_ticks:
             return []
         state.rules = replace(state.rules, tick_ticks=tick_ticks)
         events: list[Event] = [TickChanged(market, old, tick_ticks)]
-        for order in [o for o in state.book.orders() if not _on_grid(o.price_ticks, tick_ticks)]:
+        for order in [o for o in state.book.orders() if not on_grid(o.price_ticks, tick_ticks)]:
             self._take_out(order, DoneReason.TICK_CHANGED, events)
         return events
 
@@ -189,7 +175,7 @@ class MatchingEngine:
         if code is not None:
             return _reject(order, code)
         market = self._markets[order.market]
-        sweeps = self._plan(order, market)
+        sweeps = plan(order, market, self._fee)
         matched_lots = sum(sweep.size_lots for sweep in sweeps)
         refusal = self._refuse_terms(order, sweeps, matched_lots)
         if refusal is not None:
@@ -286,14 +272,14 @@ class MatchingEngine:
                 return RejectCode.INVALID_EXPIRATION
         elif order.expires_epoch_s:
             return RejectCode.INVALID_EXPIRATION
-        if not _on_grid(order.price_ticks, market.rules.tick_ticks):
+        if not on_grid(order.price_ticks, market.rules.tick_ticks):
             return RejectCode.BREAKS_TICK
         if order.size_lots < market.rules.min_size_lots:
             return RejectCode.BELOW_MIN_SIZE
         return None
 
     def _refuse_terms(
-        self, order: Order, sweeps: list[_Sweep], matched_lots: int
+        self, order: Order, sweeps: list[Sweep], matched_lots: int
     ) -> list[Event] | None:
         if sweeps and order.post_only:
             return _reject(order, RejectCode.POST_ONLY_CROSSES)
@@ -317,7 +303,7 @@ class MatchingEngine:
         return None
 
     def _cash_needed(
-        self, order: Order, sweeps: list[_Sweep], matched_lots: int, marketable: bool
+        self, order: Order, sweeps: list[Sweep], matched_lots: int, marketable: bool
     ) -> int:
         """The whole order at its limit; or what it will really take, where rounding in a
         mint makes that a few micro-units more."""
@@ -332,39 +318,7 @@ class MatchingEngine:
             exact += notional_up_micro(order.size_lots - matched_lots, order.price_ticks)
         return max(worst, exact)
 
-    def _plan(self, order: Order, market: Market) -> list[_Sweep]:
-        """Find the trades an order would make now, best price first; nothing changes."""
-        limit = order.book_ticks
-        is_bid = order.book_side == BookSide.BID
-        other = market.book.sides[1 - order.book_side]
-        left = order.size_lots
-        sweeps: list[_Sweep] = []
-        for book_ticks in other.prices():
-            if not left or (book_ticks > limit if is_bid else book_ticks < limit):
-                break
-            legs: list[MakerLeg] = []
-            cash_micro = 0
-            size_lots = 0
-            for maker in other.levels[book_ticks].orders.values():
-                lots = min(left, maker.remaining_lots)
-                leg = _leg(order, maker, lots)
-                legs.append(leg)
-                normal = leg.form == LegForm.NORMAL
-                cash_micro += leg.cash_micro if normal else lots - leg.cash_micro
-                size_lots += lots
-                left -= lots
-                if not left:
-                    break
-            yes = order.outcome == Outcome.YES
-            price_ticks = book_ticks if yes else mirror_ticks(book_ticks)
-            rules = market.rules
-            fee = self._fee(size_lots, price_ticks, rules.fee_rate_ppm, rules.fee_exponent)
-            if order.side == Side.SELL:
-                fee = min(fee, cash_micro)
-            sweeps.append(_Sweep(book_ticks, price_ticks, size_lots, cash_micro, fee, tuple(legs)))
-        return sweeps
-
-    def _execute(self, order: Order, market: Market, sweep: _Sweep, events: list[Event]) -> None:
+    def _execute(self, order: Order, market: Market, sweep: Sweep, events: list[Event]) -> None:
         """Carry out one planned trade: fills, reservations, the pending settlement."""
         self._trade_id += 1
         index = market.rules.index
@@ -454,28 +408,8 @@ class MatchingEngine:
             del self.orders[self._done.popleft()]
 
 
-def _leg(taker: Order, maker: Order, lots: int) -> MakerLeg:
-    if maker.outcome == taker.outcome:
-        form = LegForm.NORMAL
-    else:
-        form = LegForm.MINT if taker.side == Side.BUY else LegForm.MERGE
-    cash_micro = notional_micro(lots, maker.price_ticks)
-    return MakerLeg(maker, maker.outcome, maker.side, maker.price_ticks, lots, form, cash_micro)
-
-
 def _reject(order: Order, code: RejectCode, needed: int = 0, available: int = 0) -> list[Event]:
     if code != RejectCode.DUPLICATED:
         # A resent object may be the live order itself.
         order.status = OrderStatus.REJECTED
     return [OrderRejected(order, code, needed, available)]
-
-
-def _on_grid(price_ticks: int, tick_ticks: int) -> bool:
-    return (
-        price_ticks % tick_ticks == 0 and tick_ticks <= price_ticks <= PRICE_TICKS_MAX - tick_ticks
-    )
-
-
-def _check_tick(tick_ticks: int) -> None:
-    if not 0 < tick_ticks < PRICE_TICKS_MAX or PRICE_TICKS_MAX % tick_ticks:
-        raise ValueError(f"tick {tick_ticks} does not divide {PRICE_TICKS_MAX}")
