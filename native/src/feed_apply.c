@@ -255,7 +255,10 @@ static void apply_trade(struct ovr_feed *feed, const struct ovr_pm_event *event)
         .event_sequence = feed->event_sequence,
     };
     ovr_publish_trade(feed, &trade);
-    ovr_publish_board(feed, market);
+    /* In the middle of a burst the ladder is not to be shown; its end takes the print along. */
+    if (!market->dirty) {
+        ovr_publish_board(feed, market);
+    }
     ovr_hash_retry(feed, market);
     ovr_hash_expire(feed, market, event->venue_epoch_ms);
     if (market->pending_count != 0) {

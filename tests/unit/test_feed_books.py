@@ -10,10 +10,14 @@ import pytest
 
 from oracle.book import BookTwin
 from oracle.frames import MARKET, NO, T0, YES, VenueBook, spaced, usual_book
+from oracle.segments import SegmentBox
 from overround._native import ffi
 from overround.book.engine import NEVER_NS, FeedEngine
 from overround.layout.board import Proof, UntrustCause
+from overround.layout.region import RegionKind
 from overround.observe.metrics import Value
+from overround.shm.segment import Segment
+from overround.shm.slots import Slots
 
 MS = 1_000_000
 BURST_NS = 2 * MS
@@ -23,9 +27,13 @@ SHARE = 1_000_000
 class Rig:
     """One market in an engine beside the venue's own book, and a hand-driven clock."""
 
-    def __init__(self, *, audit_every: int = 1, **members: object) -> None:
+    def __init__(
+        self, *, audit_every: int = 1, board: Segment | None = None, **members: object
+    ) -> None:
         self.venue: VenueBook = usual_book(**members)
-        self.engine = FeedEngine(markets_capacity=4, burst_ns=BURST_NS, audit_every=audit_every)
+        self.engine = FeedEngine(
+            markets_capacity=4, burst_ns=BURST_NS, audit_every=audit_every, board=board
+        )
         tick = round(float(self.venue.tick) * 10_000)
         self.engine.add_market(0, MARKET, YES, NO, tick, self.venue.min_size, None)
         self.now_ns = 1_000 * MS
@@ -121,6 +129,31 @@ def test_a_book_crossed_inside_a_burst_is_not_shown_and_keeps_its_trust(rig: Rig
     assert [rig.frame(frame, 0.1).published for frame in frames] == [0, 0, 1]
     rig.flush(5)
     assert rig.state.trusted
+
+
+def test_a_print_inside_a_burst_does_not_show_the_unjudged_book():
+    with SegmentBox() as box:
+        segment = box.make(RegionKind.BOARD, 4)
+        board = Slots(segment)
+        rig = Rig(board=segment).open()
+        before = board.load(0)
+        frames = split_burst(rig)
+        rig.frame(frames[0], 0.1)
+        rig.frame(rig.venue.trade(5_300, SHARE, T0 + 5), 0.1)
+        during = board.load(0)
+        assert before is not None
+        assert during is not None
+        for side in ("bid_ticks", "bid_lots", "ask_ticks", "ask_lots", "flags"):
+            assert (during[side] == before[side]).all(), side
+        for frame in frames[1:]:
+            rig.frame(frame, 0.1)
+        after = board.load(0)
+        assert after is not None
+        assert (after["ask_ticks"][0], after["last_trade_ticks"]) == (5_300, 5_300)
+        rig.frame(rig.venue.trade(5_200, SHARE, T0 + 9))  # outside a burst it shows at once
+        after = board.load(0)
+        assert after is not None
+        assert after["last_trade_ticks"] == 5_200
 
 
 def test_a_burst_ends_without_a_further_frame(rig: Rig):
