@@ -139,7 +139,8 @@ def engine_pass(engine: FeedEngine, frames: list[bytes]) -> Callable[[], None]:
     clock = count(1, 1_000)
 
     def once() -> None:
-        engine.untrust_all(UntrustCause.RECONNECT, next(clock))
+        for index in range(engine.markets_count):
+            engine.untrust(index, UntrustCause.RECONNECT, next(clock))
         for frame in frames:
             engine.on_frame(frame, next(clock))
         assert engine.trusted_count == 1

@@ -253,9 +253,6 @@ void ovr_feed_flush(struct ovr_feed *feed, uint64_t now_ns, struct ovr_feed_resu
 uint64_t ovr_feed_next_deadline(const struct ovr_feed *feed);
 
 void ovr_feed_untrust(struct ovr_feed *feed, uint32_t index, uint32_t cause, uint64_t now_ns);
-void ovr_feed_untrust_all(struct ovr_feed *feed, uint32_t cause, uint64_t now_ns);
-
-uint32_t ovr_feed_publish_all(struct ovr_feed *feed, uint64_t now_ns);
 
 uint32_t ovr_feed_take_resync(struct ovr_feed *feed, uint32_t *out, uint32_t capacity);
 

@@ -271,26 +271,6 @@ void ovr_feed_untrust(struct ovr_feed *feed, uint32_t index, uint32_t cause, uin
     }
 }
 
-void ovr_feed_untrust_all(struct ovr_feed *feed, uint32_t cause, uint64_t now_ns)
-{
-    for (uint32_t index = 0; index < feed->markets_end; index++) {
-        ovr_feed_untrust(feed, index, cause, now_ns);
-    }
-}
-
-uint32_t ovr_feed_publish_all(struct ovr_feed *feed, uint64_t now_ns)
-{
-    struct ovr_feed_result result = {0};
-    feed->result = &result;
-    feed->now_ns = now_ns;
-    for (uint32_t index = 0; index < feed->markets_end; index++) {
-        if (feed->markets[index].view.used) {
-            ovr_publish_book(feed, &feed->markets[index]);
-        }
-    }
-    return result.published;
-}
-
 uint32_t ovr_feed_take_resync(struct ovr_feed *feed, uint32_t *out, uint32_t capacity)
 {
     uint32_t taken_count = 0;

@@ -328,7 +328,7 @@ def test_a_poll_that_agrees_leaves_the_stream_as_it_was(rig: Rig):
 
 
 def test_a_reconnect_forgets_the_snapshot_so_that_any_next_one_counts(rig: Rig):
-    rig.engine.untrust_all(UntrustCause.RECONNECT, rig.now_ns)
+    rig.engine.untrust(0, UntrustCause.RECONNECT, rig.now_ns)
     assert (rig.state.trusted, rig.state.has_snapshot) == (0, 0)
     assert rig.engine.take_resync() == [], "whoever reconnects subscribes anyway"
     rig.frame(rig.venue.opening(T0 - 50))

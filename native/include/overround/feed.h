@@ -125,10 +125,6 @@ uint64_t ovr_feed_next_deadline(const struct ovr_feed *feed);
 /* Withdraw trust, with an ovr_untrust_cause. Causes that break the stream (reconnect, writer
  * restart, start) also forget the snapshot's time, so that any next snapshot counts. */
 void ovr_feed_untrust(struct ovr_feed *feed, uint32_t index, uint32_t cause, uint64_t now_ns);
-void ovr_feed_untrust_all(struct ovr_feed *feed, uint32_t cause, uint64_t now_ns);
-
-/* Publish every market as it stands (after a take-over: untrusted). Returns how many. */
-uint32_t ovr_feed_publish_all(struct ovr_feed *feed, uint64_t now_ns);
 
 /* Take indexes that need a snapshot; returns how many were written. */
 uint32_t ovr_feed_take_resync(struct ovr_feed *feed, uint32_t *out, uint32_t capacity);

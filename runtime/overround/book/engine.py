@@ -10,7 +10,7 @@ import errno
 from typing import Any, Protocol
 
 from overround._native import ffi, lib
-from overround.clock import NS_PER_MS, monotonic_ns
+from overround.clock import NS_PER_MS
 from overround.layout.board import UntrustCause
 
 __all__ = ["NEVER_NS", "FeedEngine"]
@@ -207,17 +207,9 @@ class FeedEngine:
 
     # -- trust -----------------------------------------------------------------------------
 
-    def untrust(self, index: int, cause: UntrustCause, now_ns: int | None = None) -> None:
+    def untrust(self, index: int, cause: UntrustCause, now_ns: int) -> None:
         """Withdraw trust from one market; unknown indexes are ignored."""
-        lib.ovr_feed_untrust(self._feed, index, cause, now_ns or monotonic_ns())
-
-    def untrust_all(self, cause: UntrustCause, now_ns: int | None = None) -> None:
-        """Withdraw trust from every market."""
-        lib.ovr_feed_untrust_all(self._feed, cause, now_ns or monotonic_ns())
-
-    def publish_all(self, now_ns: int | None = None) -> int:
-        """Publish every market as it stands, as after a take-over; returns how many."""
-        return int(lib.ovr_feed_publish_all(self._feed, now_ns or monotonic_ns()))
+        lib.ovr_feed_untrust(self._feed, index, cause, now_ns)
 
     def take_resync(self) -> list[int]:
         """Return the markets that need a snapshot, each once, and forget them."""

@@ -17,7 +17,7 @@ from types import FrameType
 from overround.errors import HostError
 from overround.layout.region import RegionKind
 from overround.shm.meters import Meters
-from overround.shm.process import die_with_parent, is_alive, start_ticks
+from overround.shm.process import die_with_parent, is_alive
 from overround.shm.roster import Roster
 from overround.shm.segment import Segment
 
@@ -144,8 +144,3 @@ class Member:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stop()
-
-
-def identity() -> tuple[int, int]:
-    """Return (pid, start ticks) of this process."""
-    return os.getpid(), start_ticks(os.getpid())
