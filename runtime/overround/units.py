@@ -14,6 +14,8 @@ needs a float between socket and order.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 PRICE_TICKS_MAX = 10_000
 """Ticks in a unit payoff: a price of 1.0."""
 
@@ -57,6 +59,7 @@ def parse_price(text: str) -> int:
     return ticks
 
 
+@lru_cache(maxsize=PRICE_TICKS_MAX + 1)
 def format_price(price_ticks: int) -> str:
     """Return a price as the venue writes it: shortest decimal, ``"0.5"``, ``"0.001"``, ``"1"``."""
     return _format_fixed(price_ticks, _PRICE_DECIMALS)
@@ -70,6 +73,7 @@ def parse_size(text: str) -> int:
     return lots
 
 
+@lru_cache(maxsize=1 << 14)
 def format_size(size_lots: int) -> str:
     """Return a size as the venue writes it: shortest decimal, ``"420.5"``, ``"80"``."""
     return _format_fixed(size_lots, _LOT_DECIMALS)

@@ -233,6 +233,7 @@ async def drive(plan: Plan, sim: SimProcess, log: Path) -> dict[str, Any]:
         "seconds": round(took_s, 2),
         "orders_per_s": round(orders / took_s),
         "cpu_share": round(used_s / took_s, 2),
+        "cpu_us_per_order": round(used_s / orders * 1e6),
         "batch_ms": {f"p{p}": percentile_ms(load.latencies_ns, p / 100) for p in (50, 90, 99)},
         "answers": load.answers,
         "market_frames": frames,

@@ -34,6 +34,8 @@ KINDS: tuple[tuple[float, int, Side, OrderType, int, int], ...] = (
     (0.10, 1, Side.BUY, OrderType.GTC, 3_000, 4_700),
 )
 
+SHARES = [row[0] for row in KINDS]
+
 
 @dataclass(frozen=True)
 class Trader:
@@ -73,11 +75,8 @@ class OrderMaker:
 
     def _any(self) -> bytes:
         random = self._random
-        pick = random.random()
-        for share, outcome, side, kind, low, high in KINDS:
-            pick -= share
-            if pick < 0:
-                break
+        rows = [row[1:] for row in KINDS]
+        outcome, side, kind, low, high = random.choices(rows, SHARES)[0]
         size = random.choice((5, 10, 15, 20, 25, 40)) * SHARE
         price = random.randrange(low, high + TICK, TICK)
         if kind == OrderType.FAK:

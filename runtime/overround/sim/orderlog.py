@@ -12,10 +12,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from overround.clock import epoch_ms
 from overround.errors import HostError
 
 __all__ = ["OrderLog"]
+
+
+def _encode(line: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(line)
+    except (UnicodeEncodeError, OverflowError):  # a stranger's text: half a surrogate pair
+        return json.dumps(line, separators=(",", ":")).encode()
 
 
 class OrderLog:
@@ -36,7 +45,7 @@ class OrderLog:
         self.counts[event] = self.counts.get(event, 0) + 1
         if self._fd >= 0:
             line = {"epoch_ms": epoch_ms(), "event": event, **fields}
-            os.write(self._fd, json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            os.write(self._fd, _encode(line) + b"\n")
 
     def close(self) -> None:
         """Close the file; further lines are only counted."""

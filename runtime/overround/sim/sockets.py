@@ -8,6 +8,7 @@ client that gives a burst two milliseconds would take the pieces for different s
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 
 from aiohttp import WSMsgType, web
 
@@ -25,8 +26,12 @@ CLIENT_FRAME_BYTES_MAX = 1 << 20
 _TEXT, _BINARY = 0x81, 0x82
 
 
+@lru_cache(maxsize=2)
 def server_frame(item: str | bytes) -> bytes:
-    """Return one unmasked, final WebSocket frame: text for str, binary for bytes (RFC 6455)."""
+    """Return one unmasked, final WebSocket frame: text for str, binary for bytes (RFC 6455).
+
+    The last ones are remembered: a burst tells many sockets the same text.
+    """
     kind, payload = (_TEXT, item.encode()) if isinstance(item, str) else (_BINARY, item)
     size = len(payload)
     if size < 126:

@@ -16,6 +16,10 @@ from overround.sim.payload import read_json
 __all__ = ["UserChannel", "UserSocket"]
 
 
+_spaced = json.JSONEncoder(separators=(", ", ":")).encode
+"""The venue's second serialiser: a space after each comma, none after a colon."""
+
+
 class UserSocket:
     """One connection; ``api_key`` is empty until it has named valid credentials."""
 
@@ -35,6 +39,7 @@ class UserChannel:
         self._members = members
         self.sockets: set[UserSocket] = set()
         self.silent = False
+        self._by_key: dict[str, dict[UserSocket, None]] = {}
 
     def connect(self, sink: Sink) -> UserSocket:
         """Return a new socket that hears nothing until it has authenticated."""
@@ -45,6 +50,14 @@ class UserChannel:
     def disconnect(self, socket: UserSocket) -> None:
         """Forget a socket."""
         self.sockets.discard(socket)
+        self._leave(socket)
+
+    def _leave(self, socket: UserSocket) -> None:
+        listeners = self._by_key.get(socket.api_key)
+        if listeners is not None:
+            listeners.pop(socket, None)
+            if not listeners:
+                del self._by_key[socket.api_key]
 
     def on_text(self, socket: UserSocket, text: str) -> bool:
         """Take one text frame; False means the socket is to be closed (bad credentials)."""
@@ -80,21 +93,22 @@ class UserChannel:
             (auth.get("secret"), credentials.secret),
             (auth.get("passphrase"), credentials.passphrase),
         ):
-            if not hmac.compare_digest(str(given).encode(), wanted.encode()):
+            if not hmac.compare_digest(str(given).encode(errors="replace"), wanted.encode()):
                 return False
+        self._leave(socket)
         socket.api_key = credentials.api_key
+        self._by_key.setdefault(socket.api_key, {})[socket] = None
         socket.markets = markets
         return True
 
     def tell(self, api_key: str, event: dict[str, Any]) -> None:
         """Send an event to every socket of an API key that hears its market."""
-        if self.silent:
+        listeners = self._by_key.get(api_key)
+        if self.silent or not listeners:
             return
         text = ""
-        for socket in self.sockets:
-            if socket.api_key != api_key:
-                continue
+        for socket in listeners:
             if socket.markets is not None and event["market"] not in socket.markets:
                 continue
-            text = text or json.dumps(event, separators=(", ", ":"))
+            text = text or _spaced(event)
             socket.sink.send(text)

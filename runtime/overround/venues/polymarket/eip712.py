@@ -50,6 +50,7 @@ def address_word(text: str) -> bytes:
     return bytes(WORD_BYTES - ADDRESS_BYTES) + parse_address(text)
 
 
+@lru_cache(maxsize=4096)
 def checksum_address(raw: bytes) -> str:
     """Return the mixed-case (EIP-55) text of a 20-byte address."""
     plain = raw.hex()

@@ -178,12 +178,15 @@ def _new_words() -> bytearray:
     return bytearray(_ORDER_TYPE_HASH) + bytearray(11 * WORD_BYTES)
 
 
+@lru_cache(maxsize=64)
 def _struct_hash(params: OrderParams) -> bytes:
+    # Remembered, because an exchange asks for an order's id and then for its signer.
     words = _new_words()
     _put_fields(words, params)
     return keccak256(words)
 
 
+@lru_cache(maxsize=64)
 def order_digest(params: OrderParams, domain: Domain) -> bytes:
     """Return the 32-byte digest, which is the order's id; OrderError if a field cannot be."""
     return typed_digest(domain.separator, _struct_hash(params))
@@ -307,7 +310,7 @@ def verify_order(params: OrderParams, signature: str, domain: Domain) -> str | N
             return _verify_wrapped(params, raw, contents_hash, domain)
     except (ValueError, OrderError):
         return None
-    signed_by = recover_address(typed_digest(domain.separator, contents_hash), raw)
+    signed_by = recover_address(order_digest(params, domain), raw)
     return signed_by if signed_by and signed_by.lower() == params.signer.lower() else None
 
 
