@@ -68,6 +68,26 @@ async def test_a_failure_leaves_the_intents_in_the_ring(regions: Regions) -> Non
     assert regions.intents_segment.head == 0
 
 
+async def test_after_a_failure_no_later_intent_frees_the_one_that_failed(regions: Regions) -> None:
+    seen: list[int] = []
+
+    def refuse_first(messages: list[RingIntent]) -> None:
+        seen.extend(one.producer_sequence for one in messages)
+        if seen == [0]:
+            raise ValueError("disk full")
+
+    watch = RingWatch(
+        SpscConsumer(regions.intents_segment), asyncio.get_running_loop(), refuse_first, spin_ns=0
+    )
+    push(regions, 0)
+    with pytest.raises(ValueError, match="disk full"):
+        watch.drain()
+    push(regions, 1)
+    watch.drain()  # the loop may have been asked before the process could stop
+    assert seen == [0]
+    assert regions.intents_segment.head == 0
+
+
 async def test_stopping_while_intents_pour_in_never_hangs(regions: Regions) -> None:
     for _ in range(40):
         watch = RingWatch(

@@ -72,5 +72,10 @@ class RingWatch:
                     return
                 self._on_intents(decode_intents(self._out[:count]))
                 self._consumer.advance_to(self._consumer.position)
+        except BaseException:
+            # What failed stays in the ring for the next process; a later batch would advance
+            # the ring beyond it, so none is taken any more.
+            self._stopping.set()
+            raise
         finally:
             self._handled.set()
