@@ -8,6 +8,7 @@ a GAP record says how many as soon as there is room again. Nothing is ever overw
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
@@ -26,6 +27,15 @@ _RECORD = struct.Struct("<IIQIHH")
 _MAGIC = b"OVRTAP01"
 _CHECKED_FROM = 8
 """The checksum covers a record from here on: all but length and checksum itself."""
+
+AHEAD_BYTES = 256 * 1024
+"""Pages kept ready beyond what is written, for bursts between two calls of ``roll``."""
+
+STEP_BYTES = 64 * 1024
+"""Pages made ready in one call: sixteen take 60 us together, 6 to 20 us each in a frame's way."""
+
+_MADV_POPULATE_WRITE = 23
+"""Linux 5.14; the mmap module has no name for it."""
 
 
 class TapKind(IntEnum):
@@ -69,9 +79,23 @@ class _File:
             raise
         finally:
             os.close(fd)
+        self._ready = 0
+        for _ in range(AHEAD_BYTES // STEP_BYTES):
+            self.keep_ready(0)
         self._buffer: Any = ffi.from_buffer("uint8_t[]", self._map, require_writable=True)
         self.pointer: Any = ffi.cast("uint8_t *", self._buffer)
         lib.ovr_tap_format(self.pointer, size, run_id, index, epoch_ns())
+
+    def keep_ready(self, used: int) -> None:
+        """Map some more pages for writing if fewer than ``AHEAD_BYTES`` lie ready."""
+        start = max(self._ready, used // STEP_BYTES * STEP_BYTES)
+        length = min(STEP_BYTES, len(self._map) - start)
+        if length <= 0 or start - used >= AHEAD_BYTES:
+            return
+        # Best effort: an older kernel takes the page faults as they come.
+        with contextlib.suppress(OSError):
+            self._map.madvise(_MADV_POPULATE_WRITE, start, length)
+        self._ready = start + length
 
     def close(self) -> None:
         used = lib.ovr_tap_used(self.pointer)
@@ -146,6 +170,7 @@ class TapWriter:
             if self._spare is not None:
                 tap.spare_size = self.segment_bytes
                 tap.spare = self._spare.pointer
+        self._current.keep_ready(tap.used)
         return self._spare is not None
 
     @property
