@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from oracle.exchange_log import ExchangeLog
 from overround.ledger import records
 from overround.ledger.journal import replay
 from overround.shm.names import list_runs, remove_stale
@@ -85,9 +86,8 @@ class Demo:
         out, err = self.process.communicate(timeout=END_TIMEOUT_S)
         return self.process.returncode, out, err
 
-    def exchange_log(self) -> list[dict[str, Any]]:
-        lines = (self.folder / "exchange.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+    def exchange(self) -> ExchangeLog:
+        return ExchangeLog(self.folder / "exchange.jsonl")
 
 
 @pytest.fixture
@@ -105,49 +105,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
             demo.process.communicate()
 
 
-def ours(demo: Demo, event: str) -> list[dict[str, Any]]:
-    """Lines of the exchange's log that concern the bot's account (the first one funded)."""
-    log = demo.exchange_log()
-    account = next(line["account"] for line in log if line["event"] == "deposit")
-    return [
-        line
-        for line in log
-        if line["event"] == event and account in (line.get("account"), line.get("taker"))
-    ]
-
-
-def settled_pnl_micro(demo: Demo) -> int:
-    """P&L by the exchange's log alone: cash of settled trades, and what the sets must redeem."""
-    confirmed = {
-        line["trade_id"]
-        for line in demo.exchange_log()
-        if line["event"] == "settled" and line["status"] == "CONFIRMED"
-    }
-    cash, lots = 0, {}
-    for trade in ours(demo, "trade"):
-        if trade["trade_id"] in confirmed:
-            assert trade["side"] == "BUY"  # the only strategy of the demo buys complete sets
-            cash -= trade["cash_micro"] + trade["fee_micro"]
-            key = (trade["market"], trade["outcome"])
-            lots[key] = lots.get(key, 0) + trade["size_lots"]
-    members = {market for market, _ in lots}
-    redemption = [
-        sum(
-            size for (market, outcome), size in lots.items() if (outcome == 0) == (market == winner)
-        )
-        for winner in members
-    ]
-    return cash + min(redemption, default=0)
-
-
 def assert_nothing_lost_or_doubled(demo: Demo, report: dict[str, Any]) -> None:
     """Compare what the bot counted with what the exchange wrote down."""
-    accepted = [line["order_id"] for line in ours(demo, "accepted")]
+    accepted = [line["order_id"] for line in demo.exchange().ours("accepted")]
     assert len(accepted) == len(set(accepted)) == report["orders_accepted"]
-    trades = [line["trade_id"] for line in ours(demo, "trade")]
+    trades = [line["trade_id"] for line in demo.exchange().ours("trade")]
     assert len(trades) == len(set(trades)) == report["fills"]
     assert report["settled"] + report["failed"] == report["fills"]
-    assert report["pnl_micro"] == settled_pnl_micro(demo)
+    assert report["pnl_micro"] == demo.exchange().settled_pnl_micro()
     signed = {record.order_id for record in journal(demo) if isinstance(record, records.Signed)}
     assert set(accepted) <= signed  # nothing was sent that is not journaled
 
@@ -199,7 +164,10 @@ def test_killed_process_comes_back_and_nothing_is_lost_or_doubled(start, victim:
         return bool(seen) and (
             seen["processes"][victim]["restarts"] == 1
             and seen["processes"][victim]["state"] == "ready"
-            and any(line["epoch_ms"] > killed_epoch_ms + 1_000 for line in ours(demo, "accepted"))
+            and any(
+                line["epoch_ms"] > killed_epoch_ms + 1_000
+                for line in demo.exchange().ours("accepted")
+            )
         )
 
     wait_for(recovered)
@@ -246,7 +214,9 @@ def test_killed_supervisor_takes_all_with_it_and_the_next_start_cleans_up(start)
     demo.process.communicate()
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout_s=30)
     sent = [r for r in journal(demo) if isinstance(r, records.Signed)]
-    assert {line["order_id"] for line in ours(demo, "accepted")} <= {r.order_id for r in sent}
+    assert {line["order_id"] for line in demo.exchange().ours("accepted")} <= {
+        r.order_id for r in sent
+    }
     remove_stale(time.time())
     assert demo.leftovers() == set()
 
