@@ -33,6 +33,7 @@ struct pending_hash {
     uint32_t count;
     uint8_t outcome;
     bool matched;
+    bool last_known; /* the last price was, when the first entry declared it */
     uint8_t hash[20];
 };
 
@@ -45,6 +46,7 @@ struct waiting_hash {
     uint32_t market;
     uint32_t count;
     uint8_t outcome;
+    bool last_known;
     uint8_t hash[20];
 };
 

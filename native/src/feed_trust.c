@@ -117,13 +117,15 @@ static void hash_passed(struct ovr_feed *feed, struct market *market, int outcom
 }
 
 /* A mismatch that nothing explained. It speaks against our book only if all members of the recipe
- * are known, and only if neither a whole book nor a matching hash came after it. */
+ * are known, and the last price already was when the hash came: a print after it may have replaced
+ * a price that we never saw. It costs trust only if neither a whole book nor a matching hash came
+ * after it. */
 static void hash_failed(struct ovr_feed *feed, const struct waiting_hash *waiting)
 {
     struct market *market = &feed->markets[waiting->market];
     const struct ovr_recipe *recipe = &market->view.recipe;
     bool complete = recipe->proved || (recipe->min_size[0] != '\0' && recipe->tick_ticks != 0);
-    if (!complete || !recipe->last_known) {
+    if (!complete || !waiting->last_known) {
         market->view.tokens[waiting->outcome].hash_unchecked += waiting->count;
         return;
     }
@@ -160,6 +162,7 @@ static void wait_for_print(struct ovr_feed *feed, const struct market *market,
     waiting->market = market->view.index;
     waiting->count = pending->count;
     waiting->outcome = pending->outcome;
+    waiting->last_known = pending->last_known;
     memcpy(waiting->hash, pending->hash, sizeof waiting->hash);
 }
 
@@ -188,8 +191,10 @@ void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_m
         return;
     }
     struct pending_hash *pending = &market->pending[market->pending_count++];
-    *pending = (struct pending_hash){
-        .venue_epoch_ms = venue_epoch_ms, .count = 1, .outcome = (uint8_t)outcome};
+    *pending = (struct pending_hash){.venue_epoch_ms = venue_epoch_ms,
+                                     .count = 1,
+                                     .outcome = (uint8_t)outcome,
+                                     .last_known = market->view.recipe.last_known != 0};
     memcpy(pending->hash, hash, sizeof pending->hash);
 }
 
