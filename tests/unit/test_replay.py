@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from oracle.frames import MARKET, NO, T0, YES, VenueBook, spaced, usual_book
 from overround.cli.main import app
 from overround.errors import ConfigError, OverroundError
-from overround.ingress.replay import Replay, load_meta, read_frames
+from overround.ingress.replay import MARKETS_MAX, Replay, load_meta, read_frames
 from overround.shm.tap import TapKind, TapWriter
 
 SHARE = 1_000_000
@@ -93,6 +93,46 @@ def test_every_kind_of_input_gives_the_same_books(tmp_path: Path, recording: Pat
         assert report["malformed"] == 0, path
 
 
+def test_what_no_decoder_can_read_is_counted_wherever_it_stands(tmp_path: Path):
+    good = usual_book().opening(T0).strip()
+    bad = [
+        b'{"raw":"\xff"}',
+        b'{"raw":' + b"[" * 100_000,
+        b'{"raw":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"raw":"{}","recv_ns":' + b"9" * 30 + b"}",
+        b'{"raw":"{}","recv_ms":' + b"9" * 18 + b"}",
+    ]
+    path = tmp_path / "frames.ndjson"
+    path.write_bytes(b"\n".join([*bad, good]))
+    report = run_cli(path)
+    assert (report["frames"], report["malformed"], report["hash_checked"]) == (6, 5, 2)
+
+
+def test_a_byte_order_mark_and_leading_blank_lines_are_no_frames(tmp_path: Path):
+    (tmp_path / "marked.ndjson").write_bytes(b"\xef\xbb\xbf" + usual_book().opening(T0))
+    pretty = json.dumps(json.loads(usual_book().opening(T0)), indent=2)
+    (tmp_path / "late.json").write_text("\n \n" + pretty)
+    for name, frames in (("marked.ndjson", 1), ("late.json", 2)):
+        report = run_cli(tmp_path / name)
+        assert (report["frames"], report["malformed"], report["hash_checked"]) == (frames, 0, 2)
+
+
+def test_rest_answers_are_books_too(tmp_path: Path):
+    book = usual_book()
+    answers = [book.rest(T0)]
+    book.set(0, 5_200, 0)
+    answers.append(book.rest(T0 + 5_000))
+    (tmp_path / "bare.ndjson").write_bytes(b"\n".join(answers))
+    held = [json.dumps({"recv_ms": n, "raw": json.loads(a)}) for n, a in enumerate(answers)]
+    (tmp_path / "held.ndjson").write_text("\n".join(held))
+    for name in ("bare.ndjson", "held.ndjson"):
+        report = run_cli(tmp_path / name)
+        assert (report["frames"], report["malformed"], report["unknown"]) == (2, 0, 0)
+        assert (report["hash_checked"], report["hash_failed"]) == (4, 0)
+        assert report["tokens"][YES]["bids"][0] == ["0.51", "420.5"]
+        assert report["tokens"][YES]["trusted"]
+
+
 def test_several_files_are_one_stream(tmp_path: Path):
     frames = session(usual_book())
     parts = []
@@ -153,6 +193,24 @@ def test_what_could_not_be_checked_is_said_and_not_counted_as_failed():
     assert bare["tokens"][NO]["could_not_check"] == "no hash in the recording"
 
 
+def test_a_last_price_learned_later_judges_no_hash_from_before_it():
+    book = usual_book()
+    frames = [without(book.opening(T0), "last_trade_price")]
+    for n in range(1, 4):
+        book.set(0, 5_200, n * SHARE)
+        frames.append(book.change((0, 5_200), epoch_ms=T0 + n))
+    book.last = "0.54"
+    book.set(1, 5_400, 100 * SHARE)
+    frames.append(book.change((1, 5_400), epoch_ms=T0 + 20))
+    frames.append(book.trade(5_400, 110 * SHARE, T0 + 57))
+    book.set(0, 5_200, 9 * SHARE)
+    frames.append(book.change((0, 5_200), epoch_ms=T0 + 900))
+    report = report_of(*frames)
+    assert (report["hash_checked"], report["hash_failed"], report["hash_unchecked"]) == (4, 0, 8)
+    assert report["tokens"][YES]["trusted"]
+    assert report["tokens"][YES]["could_not_check"] is not None
+
+
 def test_metadata_completes_the_recipe(tmp_path: Path):
     book = usual_book(min_size="7", neg_risk=True, tick="0.0001")
     opening = without(book.opening(T0), "last_trade_price", "tick_size")
@@ -168,6 +226,15 @@ def test_metadata_completes_the_recipe(tmp_path: Path):
     assert (with_meta["hash_checked"], with_meta["hash_failed"]) == (2, 0)
     assert set(with_meta["tokens"]) == {YES, NO}
     assert run_cli(tmp_path / "frames.ndjson")["hash_unchecked"] == 2
+
+
+def test_metadata_may_leave_out_members_and_name_a_whole_venue(tmp_path: Path):
+    (tmp_path / "frames.ndjson").write_bytes(usual_book().opening(T0))
+    known: dict[str, dict] = {f"0x{n}": {} for n in range(MARKETS_MAX)}
+    known[MARKET] = {"min_order_size": "5", "tick_size": None, "last_trade_price": None}
+    (tmp_path / "meta.json").write_text(json.dumps(known))
+    report = run_cli(tmp_path / "frames.ndjson", "--meta", tmp_path / "meta.json")
+    assert (report["hash_checked"], report["hash_failed"], len(report["tokens"])) == (2, 0, 2)
 
 
 def test_a_tap_replays_as_it_happened(tmp_path: Path):

@@ -2,7 +2,8 @@
 
 Input is told by content: raw frames one a line, or objects that hold a frame under ``raw``
 (text or JSON) with an optional ``recv_ms`` or ``recv_ns``; a whole-file JSON array of either;
-a tap file of an ingress (``.ovt``). ``.zst`` files are unpacked on the way.
+answers of the REST book requests, bare or in either form; a tap file of an ingress (``.ovt``).
+``.zst`` files are unpacked on the way.
 
 Bursts end as the venue's timestamps say, not as the recording's clock does: a recorder that
 stalled in the middle of a burst shall not cost the book its trust. A tap is replayed as it
@@ -32,20 +33,23 @@ from overround.units import format_price, format_size, parse_price
 __all__ = ["MARKETS_MAX", "MarketMeta", "Replay", "load_meta", "read_frames"]
 
 MARKETS_MAX = 4_096
-"""Markets one replay keeps; entries of further ones count as unknown assets."""
+"""Markets one replay learns; entries of further ones count as unknown assets."""
 
 _CONTROL = frozenset({b"PING", b"PONG"})
 _WHOLE_FILE_BYTES_MAX = 2**28
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_RECV_NS_MAX = 2**62
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MarketMeta(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     """Members of the hash recipe that a recording may lack, as the venue formats them."""
 
-    tick_size: str = ""
-    min_order_size: str = ""
+    tick_size: str | None = None
+    min_order_size: str | None = None
     neg_risk: bool | None = None
-    last_trade_price: str = ""
+    last_trade_price: str | None = None
 
 
 def load_meta(path: Path) -> dict[str, MarketMeta]:
@@ -81,7 +85,9 @@ def read_frames(path: Path) -> Iterator[Frame]:
             stream: Any = raw
             if packed:
                 stream = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw))
-            first = stream.readline()
+            first = stream.readline().removeprefix(_BYTE_ORDER_MARK)
+            while first.isspace():
+                first = stream.readline()
             if first.strip() in (b"[", b"{"):  # laid out for people: no frame a line
                 whole = first + stream.read(_WHOLE_FILE_BYTES_MAX)
                 yield from _frames_of_document(path, whole)
@@ -102,7 +108,7 @@ def _frames_of_line(line: bytes) -> Iterator[Frame]:
     if b'"raw"' in text:
         try:
             item = msgspec.json.decode(text)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             yield Frame(text, 0)  # a torn line: the decoder shall count it
             return
         if isinstance(item, list) and item and all(_is_envelope(part) for part in item):
@@ -116,7 +122,7 @@ def _frames_of_line(line: bytes) -> Iterator[Frame]:
 def _frames_of_document(path: Path, whole: bytes) -> Iterator[Frame]:
     try:
         document = msgspec.json.decode(whole)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ConfigError(
             f"{path} holds neither a frame a line nor one JSON document: {error}"
         ) from None
@@ -139,7 +145,12 @@ def _unwrap(item: Any, text: bytes) -> Frame:
     if not isinstance(recv_ns, int):
         recv_ms = item.get("recv_ms")
         recv_ns = recv_ms * NS_PER_MS if isinstance(recv_ms, int) else 0
-    return Frame(payload.strip(), max(recv_ns, 0))
+    return Frame(payload.strip(), recv_ns if 0 <= recv_ns <= _RECV_NS_MAX else 0)
+
+
+def _is_rest_answer(payload: bytes) -> bool:
+    """Whether these are books as the REST side sends them: the same members but the type."""
+    return b'"event_type"' not in payload and b'"bids"' in payload
 
 
 class Replay:
@@ -147,7 +158,8 @@ class Replay:
 
     def __init__(self, meta: dict[str, MarketMeta] | None = None) -> None:
         """Start with no markets but those of ``meta``; others are learned as they appear."""
-        self._engine = FeedEngine(markets_capacity=MARKETS_MAX, audit_every=1, learn=True)
+        self._markets_max = MARKETS_MAX + len(meta or {})
+        self._engine = FeedEngine(markets_capacity=self._markets_max, audit_every=1, learn=True)
         self._frames = 0
         self._unknown_events = 0
         self._unknown_assets = 0
@@ -163,9 +175,9 @@ class Replay:
                     "",
                     "",
                     parse_price(known.tick_size) if known.tick_size else 0,
-                    known.min_order_size,
+                    known.min_order_size or "",
                     known.neg_risk,
-                    known.last_trade_price,
+                    known.last_trade_price or "",
                 )
             except ValueError as error:
                 raise ConfigError(f"metadata: {error}") from None
@@ -182,13 +194,18 @@ class Replay:
         else:
             for frame in read_frames(path):
                 if frame.payload not in _CONTROL:
-                    self.feed(frame.payload, frame.recv_ns)
+                    polled = _is_rest_answer(frame.payload)
+                    self.feed(frame.payload, frame.recv_ns, polled=polled)
         self._elapsed_ns += monotonic_ns() - start_ns
 
-    def feed(self, payload: bytes, recv_ns: int = 0) -> None:
-        """Replay one frame. Without a receive time it counts as one nanosecond later."""
+    def feed(self, payload: bytes, recv_ns: int = 0, *, polled: bool = False) -> None:
+        """Replay one frame, or one REST answer if ``polled``.
+
+        Without a receive time it counts as one nanosecond later.
+        """
         self._recv_ns = max(self._recv_ns + 1, recv_ns)
-        result = self._engine.on_frame(payload, self._recv_ns)
+        take = self._engine.on_rest_books if polled else self._engine.on_frame
+        result = take(payload, self._recv_ns)
         self._frames += 1
         if result.malformed or result.unknown_events or result.unknown_assets:
             self._malformed += result.malformed
@@ -246,7 +263,7 @@ class Replay:
         self._engine.flush(NEVER_NS)
         self._elapsed_ns += monotonic_ns() - start_ns
         tokens: dict[str, dict[str, Any]] = {}
-        for index in range(MARKETS_MAX if self._engine.markets_count else 0):
+        for index in range(self._markets_max if self._engine.markets_count else 0):
             if len(tokens) >= 2 * self._engine.markets_count:
                 break
             self._report_market(index, tokens)
