@@ -150,7 +150,7 @@ async def fire(load: Load, batches: list[list[bytes]]) -> float:
     """Send all batches at the planned pace; return the seconds it took."""
     gap_ns = int(BATCH * NS_PER_S / load.plan.orders_per_s)
     total = sum(map(len, batches))
-    running_tasks: set[asyncio.Task[None]] = set()
+    running_tasks: set[asyncio.Task[Any]] = set()
     begun_ns = monotonic_ns()
     next_sweep_ns = begun_ns
     sweeps = 0
@@ -169,7 +169,9 @@ async def fire(load: Load, batches: list[list[bytes]]) -> float:
             next_sweep_ns += NS_PER_S // len(batches)
             trader = load.traders[sweeps % len(batches)]
             sweeps += 1
-            await load.request(trader, "DELETE", "/cancel-all")
+            sweep = asyncio.create_task(load.request(trader, "DELETE", "/cancel-all"))
+            running_tasks.add(sweep)
+            sweep.add_done_callback(running_tasks.discard)
             if sweeps % len(batches) == 0:
                 load.rss_kb.append(load.memory_kb())
     while running_tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -37,6 +38,9 @@ HOUSEKEEPING_S = 1.0
 """How often expired orders and lapsed heartbeats are looked for."""
 
 REQUEST_BYTES_MAX = 1 << 20
+
+GARBAGE_YOUNG = 20_000
+"""Net new containers between two searches for young cycles: about a millisecond's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Server:
             access_log=None,
             shutdown_timeout=1.0,
             keepalive_timeout=self.settings.idle_seconds,
+            lingering_time=1.0,
             logger=self.guard.logger,
         )
         await self._runner.setup()
@@ -169,6 +174,7 @@ class Server:
         await self.start()
         for task in self._tasks:
             task.add_done_callback(lambda _: stop.set())
+        settle_garbage()
         on_ready(self.ready())
         try:
             async with asyncio.timeout(seconds or None):
@@ -177,6 +183,17 @@ class Server:
             pass
         finally:
             await self.stop()
+
+
+def settle_garbage() -> None:
+    """Spare what lives as long as the process, and look for cycles seldom.
+
+    Books and orders are long-lived and hold no cycles; with Python's own thresholds the search
+    for cycles took two fifths of the time of a busy exchange and paused it for a second.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_YOUNG, 10, 100)
 
 
 def ready_line(ready: dict[str, Any]) -> str:
