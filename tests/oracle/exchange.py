@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from math import ceil, floor
 
+from oracle.exchange_ends import Ends
 from overround.match.types import (
     DoneReason,
     Event,
@@ -51,7 +52,7 @@ def plain(event: Event) -> Plain:
             return (type(event).__name__, *event)
 
 
-class SlowExchange:
+class SlowExchange(Ends):
     """The same commands as MatchingEngine and Accounts, with plain tuples as events."""
 
     def __init__(self, fee: Callable[[int, int, int, int], int]) -> None:
@@ -66,6 +67,7 @@ class SlowExchange:
         self.pending: dict[int, list[Plain]] = {}
         self.trades = 0
         self.fees = 0
+        self.start_ends()
 
     # -- money ---------------------------------------------------------------------------
 
@@ -202,6 +204,7 @@ class SlowExchange:
         if trade_id not in self.pending:
             return []
         trade = self.pending.pop(trade_id)
+        self.settle_rebate(trade_id, confirmed)
         market = trade[1]
         if confirmed:
             self.fees += trade[4]
@@ -214,6 +217,7 @@ class SlowExchange:
 
     def submit(self, order: Order, now_ms: int) -> list[Plain]:
         order = replace(order)
+        self.roll_fees(order.market, now_ms)
         code = self.bad_form(order, now_ms)
         if code is not None:
             return [("rejected", order.id, code, 0, 0)]
@@ -224,14 +228,20 @@ class SlowExchange:
         self.known.add(order.id)
         events: list[Plain] = [("accepted", order.id)]
         for trade in plan:
-            events += self.carry_out(order, trade)
+            events += self.carry_out(order, trade, now_ms)
         if order.filled_lots == order.size_lots:
-            return [*events, ("done", order.id, DoneReason.FILLED, order.filled_lots)]
-        if order.order_type in (OrderType.FOK, OrderType.FAK):
-            return [*events, ("done", order.id, DoneReason.KILLED, order.filled_lots)]
-        self.resting.append(order)
-        event = self.level_event(order.market, self.is_bid(order), self.yes_price(order))
-        return [*events, event]
+            events.append(("done", order.id, DoneReason.FILLED, order.filled_lots))
+        elif order.order_type in (OrderType.FOK, OrderType.FAK):
+            events.append(("done", order.id, DoneReason.KILLED, order.filled_lots))
+        else:
+            self.resting.append(order)
+            price = self.yes_price(order)
+            events.append(self.level_event(order.market, self.is_bid(order), price))
+        rules = self.markets[order.market]
+        at_an_end = plan and not 400 <= int(plan[-1]["yes"]) <= 9_600
+        if at_an_end and 0 < rules.fine_tick_ticks < rules.tick_ticks:
+            events += self.set_tick(order.market, rules.fine_tick_ticks)
+        return events
 
     def bad_form(self, order: Order, now_ms: int) -> RejectCode | None:
         rules = self.markets.get(order.market)
@@ -324,7 +334,7 @@ class SlowExchange:
         ]
         return next((("rejected", order.id, *why) for bad, why in checks if bad), None)
 
-    def carry_out(self, order: Order, trade: dict[str, object]) -> list[Plain]:
+    def carry_out(self, order: Order, trade: dict[str, object], now_ms: int) -> list[Plain]:
         self.trades += 1
         lots, cash, fee = int(trade["lots"]), int(trade["cash"]), int(trade["fee"])
         order.filled_lots += lots
@@ -349,6 +359,8 @@ class SlowExchange:
         self.pending[self.trades] = (self.trades, order.market, tuple(flows), backing, fee)
         matched = ("matched", self.trades, order.market, order.id, order.outcome, order.side,
                    trade["price"], lots, cash, fee, tuple(legs))  # fmt: skip
+        met = [(maker.account, part, maker.price_ticks) for maker, part, _, _ in trade["legs"]]
+        self.note_rebate(self.trades, order.market, now_ms, fee, met)
         level = self.level_event(order.market, not self.is_bid(order), int(trade["yes"]))
         return [matched, *done, level]
 
@@ -357,7 +369,7 @@ class SlowExchange:
     def state(self) -> Plain:
         """The same nested tuples as ``MatchingEngine.state``."""
         markets = []
-        for index, rules in sorted(self.markets.items()):
+        for index in sorted(self.markets):
             sides = []
             for bids in (True, False):
                 queues: dict[int, list[Plain]] = {}
@@ -367,11 +379,12 @@ class SlowExchange:
                     queues.setdefault(self.yes_price(order), []).append(entry)
                 sides.append(tuple(queues.items()))
             is_open = index not in self.closed
-            markets.append((index, rules.tick_ticks, is_open, sides, self.last.get(index)))
+            markets.append((index, self.terms(index), is_open, sides, self.last.get(index)))
         return (
             tuple(markets),
-            (self.balances(), tuple(self.pending.values()), self.fees),
+            (self.balances(), tuple(self.pending.values()), self.fees, self.ends_state()),
             self.trades,
+            self.rebates_state(),
         )
 
     def balances(self) -> Plain:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ class Pair:
         self.trades = 0
         self.self_trades = 0
         self.forms: set[LegForm] = set()
+        self.ended: Counter[str] = Counter()
 
     def add_market(self, rules: MarketRules) -> None:
         self.engine.add_market(rules)
@@ -72,6 +74,28 @@ class Pair:
 
     def money(self, command: str, *args: object) -> None:
         assert getattr(self.accounts, command)(*args) == getattr(self.slow, command)(*args)
+
+    def tried(self, target: object, command: str, *args: object) -> object:
+        """What a command returned, or that it may not be."""
+        try:
+            result = getattr(target, command)(*args)
+        except ValueError:
+            return "may not be"
+        if isinstance(result, list):
+            return [plain(event) for event in result]
+        return result
+
+    def ending(self, command: str, *args: object) -> object:
+        """A command of the life cycle: same answer, same events or the same refusal."""
+        here = self.accounts if command in ("convert", "redeem") else self.engine
+        mine = self.tried(here, command, *args)
+        try:
+            twin = getattr(self.slow, command)(*args)
+        except ValueError:
+            twin = "may not be"
+        assert mine == twin
+        self.ended[command] += mine not in ("may not be", False, None, [])
+        return mine
 
     def compare(self) -> None:
         self.engine.check()
@@ -108,8 +132,11 @@ class MatchMachine(RuleBasedStateMachine):
     def start(self, tick: int, rate: int) -> None:
         self.pair = Pair()
         self.count = 0
-        self.pair.add_market(MarketRules(0, tick, SHARE, True, rate, 1))
-        self.pair.add_market(MarketRules(1, 100, 5 * SHARE, False, rate, 1))
+        self.pair.add_market(MarketRules(0, tick, SHARE, True, rate, 1, 250_000))
+        self.pair.add_market(MarketRules(1, 100, 5 * SHARE, False, rate, 1, 200_000, 10))
+        self.pair.add_market(MarketRules(3, 10, SHARE, True, rate, 1))
+        for target in (self.pair.accounts, self.pair.slow):
+            target.define_set(0, (0, 3))
         for account in ACCOUNTS:
             self.pair.money("deposit", account, 400 * SHARE)
             for outcome in Outcome:
@@ -191,6 +218,43 @@ class MatchMachine(RuleBasedStateMachine):
     def withdraw(self, account: int, micro: int) -> None:
         self.pair.money("withdraw", account, micro)
 
+    @rule(
+        account=accounts, given=st.sampled_from(((0,), (3,), (0, 3), (3, 0), (1,), ())),
+        lots=st.integers(min_value=0, max_value=60 * SHARE),
+    )  # fmt: skip
+    def convert_set(self, account: int, given: tuple[int, ...], lots: int) -> None:
+        self.pair.ending("convert", account, 0, given, lots)
+
+    @rule(
+        market=st.sampled_from((0, 1, 3)), lot=st.integers(min_value=0, max_value=19),
+        payout=st.sampled_from((0, 5_000, 10_000, 2_500)),
+    )  # fmt: skip
+    def resolve(self, market: int, lot: int, payout: int) -> None:
+        if lot == 13:
+            self.pair.ending("resolve", market, payout)
+
+    @rule(account=accounts, market=st.sampled_from((0, 1, 3)))
+    def redeem(self, account: int, market: int) -> None:
+        self.pair.ending("redeem", account, market)
+
+    @rule(account=accounts, micro=st.integers(min_value=0, max_value=450 * SHARE))
+    def force_withdraw(self, account: int, micro: int) -> None:
+        self.pair.ending("force_withdraw", account, micro)
+
+    @rule(
+        market=markets, seconds=st.integers(min_value=-10, max_value=300),
+        rate=st.sampled_from((0, 30_000, 50_000)), exponent=st.sampled_from((1, 2)),
+    )  # fmt: skip
+    def schedule_fee(self, market: int, seconds: int, rate: int, exponent: int) -> None:
+        args = (market, self.pair.now_ms + seconds * 1000, rate, exponent)
+        self.pair.engine.schedule_fee(*args)
+        self.pair.slow.schedule_fee(*args)
+
+    @rule(days=st.integers(min_value=0, max_value=1))
+    def pay_rebates(self, days: int) -> None:
+        self.pair.now_ms += days * 86_400_000
+        self.pair.ending("pay_rebates", self.pair.now_ms // 86_400_000 - days)
+
     @invariant()
     def equal(self) -> None:
         if hasattr(self, "pair"):
@@ -260,3 +324,57 @@ def test_long_run_of_seeded_orders_equals_the_twin(tick: int, middle: int) -> No
     assert pair.trades > 50
     assert pair.forms == set(LegForm)
     assert pair.self_trades > 0
+
+
+@pytest.mark.parametrize("winner", [0, 2])
+def test_whole_life_of_a_set_equals_the_twin(winner: int) -> None:
+    """Four exclusive markets traded, converted, resolved one by one and redeemed, in 3 days."""
+    rng = random.Random(SEED + winner)
+    pair = Pair()
+    members = (0, 1, 2, 3)
+    for market in members:
+        pair.add_market(MarketRules(market, 100, SHARE, True, 50_000, 1, 250_000, 10))
+    pair.add_market(MarketRules(4, 100, SHARE, False, 50_000, 1, 150_000, 10))
+    for target in (pair.accounts, pair.slow):
+        target.define_set(9, members)
+    for account in ACCOUNTS:
+        pair.money("deposit", account, 9_000 * SHARE)
+        for market in range(5):
+            pair.money("split", account, market, 500 * SHARE)
+    pair.engine.schedule_fee(0, NOW_MS + 86_400_000, 30_000)
+    pair.slow.schedule_fee(0, NOW_MS + 86_400_000, 30_000)
+    ends = [(4, 5_000), *((m, 10_000 * (m == winner)) for m in members)]
+    for number in range(360):
+        day, hour = divmod(number, 120)
+        pair.now_ms = NOW_MS + day * 86_400_000 + hour * 60_000
+        outcome, yes_ticks = rng.choice(list(Outcome)), 100 * rng.choice((3, 50, 51, 52, 97))
+        order = Order(
+            id=f"l{number}",
+            account=rng.choice(ACCOUNTS),
+            market=rng.randrange(5),
+            outcome=outcome,
+            side=rng.choice(list(Side)),
+            price_ticks=yes_ticks if outcome == Outcome.YES else 10_000 - yes_ticks,
+            size_lots=rng.randrange(4 * SHARE, 90 * SHARE),
+        )
+        pair.submit(order)
+        pair.both("settle", pair.trades, rng.random() < 0.9)
+        if number % 7 == 0:
+            given = tuple(rng.sample(members, rng.randrange(1, 5)))
+            pair.ending("convert", rng.choice(ACCOUNTS), 9, given, rng.randrange(30 * SHARE))
+        if hour == 100:
+            pair.ending("pay_rebates", NOW_MS // 86_400_000 + day)
+        if number > 240 and number % 20 == 0 and ends:
+            pair.ending("resolve", *ends.pop(0))
+        if number % 11 == 0:
+            pair.ending("redeem", rng.choice(ACCOUNTS), rng.randrange(5))
+        pair.compare()
+    for trade in range(1, pair.trades + 1):
+        pair.both("settle", trade, True)
+    for market, account in ((m, a) for m in range(5) for a in ACCOUNTS):
+        pair.ending("redeem", account, market)
+    pair.compare()
+    assert not any(pair.accounts.advances_micro.values())
+    assert pair.ended["resolve"] == 5
+    assert min(pair.ended[name] for name in ("convert", "redeem", "pay_rebates")) >= 2, pair.ended
+    assert pair.engine.rules(0).tick_ticks == 10

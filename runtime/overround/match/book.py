@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from overround.match.types import BookSide, LastTrade, MarketRules, Order, Top
 from overround.units import PRICE_TICKS_MAX
@@ -133,12 +134,22 @@ class Book:
 
 
 class Market:
-    """One condition: its rules, its book, its last trade, whether it takes orders."""
+    """One condition: its rules, its book, its last trade, whether it takes orders.
 
-    __slots__ = ("accepting", "book", "last", "rules")
+    ``fees`` are the rates to come as (from_epoch_ms, rate_ppm, exponent), earliest first.
+    """
+
+    __slots__ = ("accepting", "book", "fees", "last", "rules")
 
     def __init__(self, rules: MarketRules) -> None:
         self.rules = rules
         self.book = Book()
         self.last: LastTrade | None = None
         self.accepting = True
+        self.fees: list[tuple[int, int, int]] = []
+
+    def roll_fees(self, now_epoch_ms: int) -> None:
+        """Put into force every rate whose time has come."""
+        while self.fees and self.fees[0][0] <= now_epoch_ms:
+            _, rate, exponent = self.fees.pop(0)
+            self.rules = replace(self.rules, fee_rate_ppm=rate, fee_exponent=exponent)

@@ -31,6 +31,7 @@ from overround.match.accounts import Accounts, Flow, PendingTrade
 from overround.match.book import Market
 from overround.match.planning import Sweep, check_tick, on_grid, plan
 from overround.match.proof import check_books, check_reservations, digest, markets_state
+from overround.match.rebates import MS_PER_DAY, Rebates
 from overround.match.types import (
     BookSide,
     DoneReason,
@@ -40,6 +41,7 @@ from overround.match.types import (
     LegForm,
     LevelChanged,
     MakerLeg,
+    MarketResolved,
     MarketRules,
     Matched,
     Order,
@@ -48,6 +50,7 @@ from overround.match.types import (
     OrderRejected,
     OrderStatus,
     OrderType,
+    RebatePaid,
     RejectCode,
     Side,
     TickChanged,
@@ -56,6 +59,7 @@ from overround.match.types import (
 )
 from overround.units import (
     MICRO_PER_UNIT,
+    PRICE_TICKS_MAX,
     SIZE_LOTS_MAX,
     notional_micro,
     notional_up_micro,
@@ -63,6 +67,7 @@ from overround.units import (
 
 __all__ = [
     "DONE_ORDERS_MAX",
+    "FINE_BELOW_TICKS",
     "GTD_LEAD_S",
     "GTD_LIFE_MIN_S",
     "MARKETABLE_BUY_MIN_MICRO",
@@ -80,6 +85,9 @@ GTD_LIFE_MIN_S = 180
 
 DONE_ORDERS_MAX = 250_000
 """Finished orders kept, about 100 MB, for queries and to refuse their ids; older are forgotten."""
+
+FINE_BELOW_TICKS = 400
+"""Trades below this price, or above one less it, make the grid finer where a market has one."""
 
 _EXPIRIES_MIN = 1024
 """Notes of GTD ends kept before dead ones are looked for."""
@@ -103,6 +111,7 @@ class MatchingEngine:
         self, accounts: Accounts, fee: FeeFunction, *, done_orders_max: int = DONE_ORDERS_MAX
     ) -> None:
         self.accounts = accounts
+        self.rebates = Rebates(fee)
         self.orders: dict[str, Order] = {}
         self._fee = fee
         self._markets: dict[int, Market] = {}
@@ -121,6 +130,8 @@ class MatchingEngine:
         if rules.index in self._markets:
             raise ValueError(f"market {rules.index} exists already")
         check_tick(rules.tick_ticks)
+        if rules.fine_tick_ticks and rules.tick_ticks % rules.fine_tick_ticks:
+            raise ValueError(f"tick {rules.fine_tick_ticks} does not divide {rules.tick_ticks}")
         self._markets[rules.index] = Market(rules)
 
     def rules(self, market: int) -> MarketRules:
@@ -140,13 +151,52 @@ class MatchingEngine:
             self._take_out(order, DoneReason.TICK_CHANGED, events)
         return events
 
+    def schedule_fee(
+        self, market: int, from_epoch_ms: int, rate_ppm: int, exponent: int = 1
+    ) -> None:
+        """Change the fee of a market from a moment on; a note for the same moment is replaced."""
+        state = self._markets[market]
+        kept = [note for note in state.fees if note[0] != from_epoch_ms]
+        state.fees = sorted([*kept, (from_epoch_ms, rate_ppm, exponent)])
+
     def close_market(self, market: int) -> list[Event]:
         """Cancel every order of a market and refuse new ones from now on."""
+        return self._shut(market, DoneReason.MARKET_CLOSED)
+
+    def resolve(self, market: int, yes_ticks: int) -> list[Event]:
+        """Close a market and fix its tokens' worth: YES ``yes_ticks`` (0, 5,000 or 10,000).
+
+        Unsettled trades still settle. ValueError if it cannot resolve like this.
+        """
         state = self._markets[market]
-        state.accepting = False
+        self.accounts.resolve(state.rules.index, yes_ticks)
+        return [
+            *self._shut(market, DoneReason.MARKET_RESOLVED),
+            MarketResolved(market, yes_ticks),
+        ]
+
+    def pay_rebates(self, day: int) -> list[Event]:
+        """Pay the makers of a day (since the epoch, UTC) out of the fees collected."""
         events: list[Event] = []
-        for order in list(state.book.orders()):
-            self._take_out(order, DoneReason.MARKET_CLOSED, events)
+        for share in self.rebates.close(day):
+            self.accounts.pay_from_fees(share.account, share.cash_micro)
+            events.append(RebatePaid(*share))
+        return events
+
+    def force_withdraw(self, account: int, cash_micro: int) -> list[Event] | None:
+        """Move cash away even if open BUY orders count on it; those go, youngest first.
+
+        None and no change if even without them there is not that much: what unsettled trades
+        owe cannot be moved.
+        """
+        holding = self.accounts.holding(account)
+        buys = [order for order in self.open_orders(account) if order.side == Side.BUY]
+        if holding.available_micro + sum(order.held_micro for order in buys) < cash_micro:
+            return None
+        events: list[Event] = []
+        while holding.available_micro < cash_micro:
+            self._take_out(buys.pop(), DoneReason.NOT_ENOUGH_BALANCE, events)
+        self.accounts.withdraw(account, cash_micro)
         return events
 
     def top(self, market: int) -> Top:
@@ -171,10 +221,12 @@ class MatchingEngine:
         OrderDone of filled makers and the LevelChanged; last the taker's own LevelChanged or
         OrderDone. A rejected order leaves no trace: its id may be used again.
         """
-        code = self._refuse_form(order, now_epoch_ms)
-        if code is not None:
-            return _reject(order, code)
-        market = self._markets[order.market]
+        market = self._markets.get(order.market)
+        if market is not None and market.fees:
+            market.roll_fees(now_epoch_ms)
+        code = self._refuse_form(order, market, now_epoch_ms)
+        if code is not None or market is None:
+            return _reject(order, code or RejectCode.UNKNOWN_MARKET)
         sweeps = plan(order, market, self._fee)
         matched_lots = sum(sweep.size_lots for sweep in sweeps)
         refusal = self._refuse_terms(order, sweeps, matched_lots)
@@ -193,6 +245,8 @@ class MatchingEngine:
             self._finish(order, DoneReason.KILLED, events)
         else:
             self._rest(order, market, events)
+        if sweeps and market.rules.fine_tick_ticks:
+            events += self._refine(market, sweeps[-1].book_ticks)
         return events
 
     def cancel(self, order_id: str) -> list[Event]:
@@ -233,13 +287,15 @@ class MatchingEngine:
         trade = self.accounts.settle(trade_id, confirmed)
         if trade is None:
             return []
+        self.rebates.settle(trade_id, confirmed)
         return [TradeSettled(trade_id, trade.market, confirmed)]
 
     # -- proof ---------------------------------------------------------------------------
 
     def state(self) -> tuple[object, ...]:
         """Return books, balances and unsettled trades as nested tuples in canonical order."""
-        return markets_state(self._markets), self.accounts.state(), self._trade_id
+        money = self.accounts.state()
+        return markets_state(self._markets), money, self._trade_id, self.rebates.state()
 
     def state_hash(self) -> str:
         """Return 32 hex digits, equal for equal ``state``."""
@@ -255,8 +311,9 @@ class MatchingEngine:
 
     # -- inside --------------------------------------------------------------------------
 
-    def _refuse_form(self, order: Order, now_epoch_ms: int) -> RejectCode | None:
-        market = self._markets.get(order.market)
+    def _refuse_form(
+        self, order: Order, market: Market | None, now_epoch_ms: int
+    ) -> RejectCode | None:
         if market is None:
             return RejectCode.UNKNOWN_MARKET
         if not market.accepting:
@@ -357,6 +414,9 @@ class MatchingEngine:
         )
         market.last = LastTrade(order.outcome, order.side, sweep.price_ticks, lots)
         self.accounts.open_trade(PendingTrade(self._trade_id, index, tuple(flows), collateral, fee))
+        if market.rules.rebate_ppm:
+            day = order.created_epoch_ms // MS_PER_DAY
+            self.rebates.on_match(self._trade_id, day, market.rules, fee, sweep.legs)
 
     def _fill_maker(self, leg: MakerLeg) -> Flow:
         maker = leg.order
@@ -369,6 +429,23 @@ class MatchingEngine:
         freed = held - maker.held_micro - leg.cash_micro
         self.accounts.holding(maker.account).reserved_micro -= freed
         return Flow(maker.account, leg.outcome, leg.cash_micro, 0, 0, leg.size_lots)
+
+    def _refine(self, market: Market, book_ticks: int) -> list[Event]:
+        """Make the grid finer once a trade was near an end; nothing falls off a finer grid."""
+        rules = market.rules
+        if FINE_BELOW_TICKS <= book_ticks <= PRICE_TICKS_MAX - FINE_BELOW_TICKS:
+            return []
+        if rules.tick_ticks <= rules.fine_tick_ticks:
+            return []
+        return self.set_tick(rules.index, rules.fine_tick_ticks)
+
+    def _shut(self, market: int, reason: DoneReason) -> list[Event]:
+        state = self._markets[market]
+        state.accepting = False
+        events: list[Event] = []
+        for order in list(state.book.orders()):
+            self._take_out(order, reason, events)
+        return events
 
     def _rest(self, order: Order, market: Market, events: list[Event]) -> None:
         holding = self.accounts.holding(order.account)

@@ -26,7 +26,7 @@ def _resting(order: Order) -> tuple[object, ...]:
 
 
 def markets_state(markets: Mapping[int, Market]) -> tuple[object, ...]:
-    """Return per market its index, tick, openness, queues of orders and last trade."""
+    """Return per market its index, terms, openness, queues of orders and last trade."""
     rows: list[object] = []
     for index, market in sorted(markets.items()):
         sides = tuple(
@@ -36,7 +36,9 @@ def markets_state(markets: Mapping[int, Market]) -> tuple[object, ...]:
             )
             for side in market.book.sides
         )
-        rows.append((index, market.rules.tick_ticks, market.accepting, sides, market.last))
+        rules = market.rules
+        terms = (rules.tick_ticks, rules.fee_rate_ppm, rules.fee_exponent, tuple(market.fees))
+        rows.append((index, terms, market.accepting, sides, market.last))
     return tuple(rows)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "LegForm",
     "LevelChanged",
     "MakerLeg",
+    "MarketResolved",
     "MarketRules",
     "Matched",
     "Order",
@@ -32,6 +33,7 @@ __all__ = [
     "OrderStatus",
     "OrderType",
     "Outcome",
+    "RebatePaid",
     "RejectCode",
     "Side",
     "TickChanged",
@@ -119,6 +121,9 @@ class DoneReason(IntEnum):
     TICK_CHANGED = 5
     """The order's price is off the new, coarser grid."""
     MARKET_CLOSED = 6
+    MARKET_RESOLVED = 7
+    NOT_ENOUGH_BALANCE = 8
+    """The account's funds were moved away from under the order."""
 
 
 class LegForm(IntEnum):
@@ -186,8 +191,10 @@ class MarketRules:
     """What the venue demands in one market.
 
     ``tick_ticks`` divides 10,000; prices are its multiples from one tick to 10,000 less one.
-    ``fee_rate_ppm`` is the taker rate times 1e6. ``neg_risk`` is carried for the venue's sake;
-    matching inside one condition does not depend on it.
+    ``fee_rate_ppm`` is the taker rate times 1e6, ``rebate_ppm`` the share of the fees that goes
+    back to makers. ``neg_risk`` is carried for the venue's sake; matching inside one condition
+    does not depend on it. ``fine_tick_ticks``, unless 0, replaces the tick as soon as a trade is
+    below 0.04 or above 0.96; it divides ``tick_ticks``.
     """
 
     index: int
@@ -196,6 +203,8 @@ class MarketRules:
     neg_risk: bool = False
     fee_rate_ppm: int = 0
     fee_exponent: int = 1
+    rebate_ppm: int = 0
+    fine_tick_ticks: int = 0
 
 
 class Top(NamedTuple):
@@ -292,6 +301,22 @@ class TickChanged(NamedTuple):
     new_ticks: int
 
 
+class MarketResolved(NamedTuple):
+    """The outcome is known: a YES token is worth ``yes_ticks``, a NO token the rest of 10,000."""
+
+    market: int
+    yes_ticks: int
+
+
+class RebatePaid(NamedTuple):
+    """A maker got its part of a day's taker fees of a market; ``day`` counts from the epoch."""
+
+    day: int
+    market: int
+    account: int
+    cash_micro: int
+
+
 class TradeSettled(NamedTuple):
     """A trade became final (``confirmed``) or was undone; balances moved just now, or never."""
 
@@ -301,5 +326,13 @@ class TradeSettled(NamedTuple):
 
 
 Event = (
-    OrderAccepted | OrderRejected | LevelChanged | Matched | OrderDone | TickChanged | TradeSettled
+    OrderAccepted
+    | OrderRejected
+    | LevelChanged
+    | Matched
+    | OrderDone
+    | TickChanged
+    | TradeSettled
+    | MarketResolved
+    | RebatePaid
 )
