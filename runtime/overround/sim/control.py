@@ -18,6 +18,7 @@ from overround.sim.guard import Guard
 from overround.sim.payload import read_json
 from overround.sim.rest import error, json_response
 from overround.sim.sockets import Sockets
+from overround.sim.switchboard import Plan, Switchboard
 from overround.units import format_price, parse_cash, parse_price, parse_size
 
 __all__ = ["ControlApi"]
@@ -32,16 +33,25 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ControlApi:
     """Handlers of ``/sim/*``. Every POST takes a JSON object and answers with one."""
 
-    def __init__(self, exchange: Exchange, flow: Flow, sockets: Sockets, guard: Guard) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        flow: Flow,
+        sockets: Sockets,
+        guard: Guard,
+        board: Switchboard,
+    ) -> None:
         self._exchange = exchange
         self._flow = flow
         self._sockets = sockets
         self._guard = guard
+        self._board = board
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
         commands: dict[str, Command] = {
-            "faults": self._http_fault,
+            "faults": self._fault,
+            "limits": self._limits,
             "silent": self._silent,
             "drop": self._drop,
             "fail-trades": self._fail_trades,
@@ -79,14 +89,35 @@ class ControlApi:
 
     # -- faults --------------------------------------------------------------------------
 
-    def _http_fault(self, body: dict[str, Any]) -> Any:
-        """``{path, count, method, before_ms, delay_ms, lose, status, text}`` or ``{clear}``."""
+    def _fault(self, body: dict[str, Any]) -> Any:
+        """``{name, value, market, at_s, for_s}``: a switch of the table; 0 turns it off.
+
+        ``{path, count, method, before_ms, delay_ms, lose, status, text}``: trouble for the next
+        requests under a path. ``{clear}``: everything off. Answers with what is on.
+        """
         faults = self._exchange.faults
         if body.get("clear"):
-            faults.http.clear()
-        else:
+            self._board.clear()
+        elif "name" in body:
+            self._board.run(
+                Plan(
+                    str(body["name"]),
+                    float(body.get("value", 1)),
+                    str(body.get("market", "")),
+                    float(body.get("at_s", 0)),
+                    float(body.get("for_s", 0)),
+                )
+            )
+        elif body:
             faults.http.append(HttpFault(**body))
-        return {"http": len(faults.http)}
+        return self._board.state()
+
+    def _limits(self, body: dict[str, Any]) -> Any:
+        """``{mode, tier, address}``: off, warn or enforce; the tier of one signer or of all."""
+        limits = self._board.limits
+        mode = str(body.get("mode", limits.mode))
+        limits.set_mode(mode, str(body.get("tier", "")), str(body.get("address", "")))
+        return {"mode": limits.mode, "tier": limits.tier, "refused": limits.refused}
 
     def _silent(self, body: dict[str, Any]) -> Any:
         """``{market, on}``: a market's frames are not sent, though its book goes on."""

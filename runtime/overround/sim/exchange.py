@@ -167,9 +167,18 @@ class Exchange:
             events = self.engine.submit(record.order, self.now_ms)
             first = events[0]
             if isinstance(first, OrderRejected):
+                self._tell_killed(first.code, record)
                 return first
             self._apply(events)
         return None
+
+    def _tell_killed(self, code: RejectCode, record: OrderRecord) -> None:
+        """Tell of a killed FOK as was once recorded: with empty texts (a fault switch)."""
+        if code == RejectCode.FOK_NOT_FILLED and self.faults.take("fok-empty"):
+            record.status = "CANCELED"
+            event = record.event("CANCELLATION", self.now_ms)
+            event |= dict.fromkeys(("size_matched", "created_at", "outcome"), "")
+            self.users.tell(record.party.api_key, event)
 
     def submit(self, order: Order) -> bool:
         """Submit an order of the flow; False if it was refused."""
@@ -348,8 +357,9 @@ class Exchange:
                 self._tell(own, "UPDATE")
         self._tell_trade(record)
         settle = self._settlement
-        self._later(settle.mined_ms / 1000, lambda: self._mined(record))
-        self._later(settle.confirmed_ms / 1000, lambda: self._settled(record))
+        late_ms = self.faults.value("settle-late") if self.faults.take("settle-late") else 0
+        self._later((settle.mined_ms + late_ms) / 1000, lambda: self._mined(record))
+        self._later((settle.confirmed_ms + late_ms) / 1000, lambda: self._settled(record))
 
     def _log_trade(self, record: TradeRecord) -> None:
         matched = record.matched

@@ -8,9 +8,12 @@ socket), ``gate`` (requests), ``switchboard`` (the rest, the clock of all) and `
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 __all__ = ["BY_NAME", "SWITCHES", "Chaos", "Faults", "HttpFault", "Switch"]
+
+
+_T = TypeVar("_T")
 
 
 class Chaos(NamedTuple):
@@ -223,6 +226,8 @@ class Faults:
     """Condition id a switch is limited to; without an entry it is for all."""
     shown: dict[str, int] = field(default_factory=dict)
     """How often a switch has had an effect since the start."""
+    racing: bool = False
+    """A cancel is being raced: the trades of this moment are told late."""
 
     def value(self, name: str) -> float:
         """Return a switch's value, 0 if it is off."""
@@ -246,6 +251,10 @@ class Faults:
             if self.values[name] <= 0:
                 self.put(name, 0)
         return True
+
+    def miss(self, records: list[_T]) -> list[_T]:
+        """Return what a cancel of many will find: one less while ``cancel-missed`` is on."""
+        return records[:-1] if records and self.take("cancel-missed") else records
 
     def put(self, name: str, value: float, market: str = "") -> None:
         """Set a switch; 0 turns it off. KeyError if there is none of that name."""

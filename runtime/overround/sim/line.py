@@ -27,6 +27,9 @@ USER_NAMES = frozenset(switch.name for switch in SWITCHES if switch.area == "use
 SWAP_WAIT_S = 0.2
 """An event that waits for its successor goes out after this long without one."""
 
+RACE_LATE_MS = 40
+"""A trade that races a cancel is told so much after it."""
+
 STATUS_TEXT = "CANCELED_maker balance changed: 12.5 < 20"
 
 _SPACED = (", ", ":")
@@ -67,7 +70,7 @@ class Line:
                 self._market(item)
             else:
                 self._forward(item)
-        elif faults.values.keys() & USER_NAMES or self._late or self._behind:
+        elif faults.values.keys() & USER_NAMES or self._late or self._behind or faults.racing:
             self._user(item)
         else:
             self._forward(item)
@@ -211,6 +214,9 @@ class Line:
             return
         self._rewrite(event)
         text = json.dumps(event, separators=_SPACED)
+        if faults.racing and event.get("event_type") == "trade":
+            self._delay("race", text, RACE_LATE_MS)
+            return
         if self._behind is None and faults.take("events-swapped", market):
             self._behind = text
             self._later(SWAP_WAIT_S, self._catch_up)
@@ -228,7 +234,7 @@ class Line:
     def _pass_event(self, text: str) -> None:
         faults = self._faults
         delay_ms = faults.value("events-late")
-        if delay_ms or self._late:
+        if delay_ms or "" in self._late:
             if delay_ms:
                 faults.show("events-late")
             self._delay("", text, delay_ms)

@@ -14,19 +14,21 @@ from typing import Any
 
 from aiohttp import web
 
-from overround.clock import epoch_ns, monotonic_ns
+from overround.clock import monotonic_ns
 from overround.errors import HostError
 from overround.sim.catalog import SimCatalog
 from overround.sim.control import ControlApi
 from overround.sim.exchange import Exchange, Settlement
 from overround.sim.flow import Flow, FlowSettings
+from overround.sim.gate import Gate
 from overround.sim.guard import IDLE_SECONDS, Guard
 from overround.sim.members import funded_signers
 from overround.sim.orderlog import OrderLog
 from overround.sim.replay import BookReplay
 from overround.sim.rest import PublicApi
 from overround.sim.sockets import Sockets
-from overround.sim.trading import TradingApi, fault_middleware
+from overround.sim.switchboard import Plan, SkewedClock, Switchboard
+from overround.sim.trading import TradingApi
 from overround.units import MICRO_PER_UNIT
 
 __all__ = ["Server", "ServerSettings"]
@@ -59,6 +61,13 @@ class ServerSettings:
     strict_amounts: bool = True
     idle_seconds: float = IDLE_SECONDS
 
+    faults: tuple[Plan, ...] = ()
+    """Turns of fault switches, counted from the start."""
+    chaos: int | None = None
+    """Seed of random faults; None for none."""
+    limits: str = "off"
+    limit_tier: str = "standard"
+
 
 class Server:
     """Builds the exchange and serves it on one local port."""
@@ -70,10 +79,11 @@ class Server:
         self._loop = asyncio.get_running_loop()
         replay = BookReplay(settings.feed) if settings.feed else None
         catalog = replay.catalog() if replay else SimCatalog.recorded()
+        clock = SkewedClock()
         self.exchange = Exchange(
             catalog,
             seed=settings.seed,
-            now_ns=epoch_ns,
+            now_ns=clock,
             later=self._loop.call_later,
             log=self.log,
             settlement=settings.settlement,
@@ -83,6 +93,7 @@ class Server:
             self.exchange.fund(self.exchange.members.join(signer.address), settings.cash_micro)
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
+        self.board = Switchboard(self.exchange, self.sockets, clock, self._loop.call_later)
         self.guard = Guard()
         self.guard.watch(self._loop)
         self._runner: web.AppRunner | None = None
@@ -92,11 +103,11 @@ class Server:
     async def start(self) -> None:
         """Bind, then start the timers. HostError if the port is taken."""
         application = web.Application(
-            middlewares=[self.guard.middleware(), fault_middleware(self.exchange.faults)],
+            middlewares=[self.guard.middleware(), Gate(self.board).middleware()],
             client_max_size=REQUEST_BYTES_MAX,
         )
         trading = TradingApi(self.exchange, strict_amounts=self.settings.strict_amounts)
-        control = ControlApi(self.exchange, self.flow, self.sockets, self.guard)
+        control = ControlApi(self.exchange, self.flow, self.sockets, self.guard, self.board)
         for part in (PublicApi(self.exchange), trading, control, self.sockets):
             application.router.add_routes(part.routes())
         self._runner = web.AppRunner(
@@ -121,10 +132,19 @@ class Server:
             ) from None
         self.port = self._runner.addresses[0][1]
         self._started_ns = monotonic_ns()
+        self._start_trouble()
         self._tasks = [
             self._loop.create_task(self._every(FLOW_TICK_S, self._run_flow)),
             self._loop.create_task(self._every(HOUSEKEEPING_S, self._keep_house)),
         ]
+
+    def _start_trouble(self) -> None:
+        settings = self.settings
+        self.board.limits.set_mode(settings.limits, settings.limit_tier)
+        for plan in settings.faults:
+            self.board.run(plan)
+        if settings.chaos is not None:
+            self.board.start_chaos(settings.chaos)
 
     async def _every(self, seconds: float, action: Callable[[], None]) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +12,6 @@ from aiohttp import web
 from overround.clock import NS_PER_S, monotonic_ns
 from overround.match.types import BookSide, Order, OrderStatus, Side
 from overround.sim.exchange import Exchange
-from overround.sim.faults import Faults
 from overround.sim.intake import Intake, Refusal, rejection_text
 from overround.sim.members import Member
 from overround.sim.payload import plain_count, read_json
@@ -22,7 +20,7 @@ from overround.sim.rest import END_CURSOR, error, json_response
 from overround.units import format_cash, format_size
 from overround.venues.polymarket.auth import Credentials, verify_l1, verify_l2
 
-__all__ = ["TradingApi", "fault_middleware"]
+__all__ = ["TradingApi"]
 
 ORDERS_MAX = 15
 CANCELS_MAX = 1_000
@@ -38,34 +36,6 @@ SPENDERS = (
 Login = tuple[Member, Credentials]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LoggedIn = Callable[[web.Request, Login], Awaitable[web.StreamResponse]]
-
-
-def fault_middleware(faults: Faults) -> Any:
-    """Return the middleware that applies the HTTP fault switches."""
-
-    @web.middleware
-    async def apply(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(("/sim/", "/ws/")):
-            return await handler(request)
-        fault = faults.take_http(request.method, request.path)
-        if fault is None:
-            return await handler(request)
-        if fault.before_ms:
-            await asyncio.sleep(fault.before_ms / 1000)
-        if fault.status:
-            headers = {"Retry-After": "1"} if fault.status in (425, 429, 503) else None
-            text = json.dumps({"error": fault.text or "injected"})
-            return web.Response(
-                status=fault.status, text=text, headers=headers, content_type="application/json"
-            )
-        response = await handler(request)
-        if fault.delay_ms:
-            await asyncio.sleep(fault.delay_ms / 1000)
-        if fault.lose and request.transport is not None:
-            request.transport.abort()
-        return response
-
-    return apply
 
 
 class TradingApi:
@@ -282,7 +252,7 @@ class TradingApi:
         return self._cancelled(login, body)
 
     async def _cancel_all(self, _: web.Request, login: Login) -> web.Response:
-        records = self._exchange.open_records(login[0].account)
+        records = self._exchange.faults.miss(self._exchange.open_records(login[0].account))
         return self._cancelled(login, [record.order.id for record in records])
 
     async def _cancel_market(self, request: web.Request, login: Login) -> web.Response:
@@ -290,6 +260,7 @@ class TradingApi:
         if not isinstance(body, dict):
             raise Refusal("Invalid payload")
         records = self._chosen(login, body.get("market") or "", body.get("asset_id") or "")
+        records = self._exchange.faults.miss(records)
         return self._cancelled(login, [record.order.id for record in records])
 
     # -- listings ------------------------------------------------------------------------
