@@ -1,11 +1,12 @@
 """When things happen in one market: a self-exciting process under a changing mood.
 
-Recorded counts cluster on every scale: the Fano factor of one-second counts is 50 to 190 and
-their autocorrelation is near 0.5, 0.35 and 0.3 at lags of 1, 10 and 30 s. Self-excitation alone
-gives a Fano factor near 4 at these rates, because many events average out. So each event excites
-the next ones (5 ms and 1 s memories), and the rate at which chains start follows two lognormal
-moods, a quick and a slow one. All constants are our choice, not fitted values; the counts they
-give are checked against the figures above.
+Recorded counts cluster on every scale: the Fano factor is 17 to 35 for counts of 100 ms and 56 to
+186 for counts of a second, whose autocorrelation is near 0.5, 0.35 and 0.3 at lags of 1, 10 and
+30 s. Self-excitation alone gives a Fano factor near 4 at these rates, because many events average
+out. So each event excites the next ones (5 ms and half a second of memory), and the rate at which chains
+start follows three lognormal moods: a flicker, a swing and a tide. Thin markets flicker more: the
+recorded variation of a second's count over its mean grows as the mean falls. The constants are
+fitted by hand to those figures; ``scripts/calibration`` prints what the whole flow makes of them.
 """
 
 from __future__ import annotations
@@ -13,33 +14,57 @@ from __future__ import annotations
 import math
 from random import Random
 
-__all__ = ["Arrivals"]
+__all__ = ["Arrivals", "Poisson"]
 
-KERNELS = ((0.005, 0.25), (1.0, 0.25))
-"""(time constant in s, expected direct offspring); the sum, 0.5, is the branching ratio."""
+KERNELS = ((0.005, 0.25), (0.5, 0.15))
+"""(time constant in s, expected direct offspring); the sum, 0.4, is the branching ratio."""
 
-MOODS = ((0.4, 0.6), (60.0, 0.45))
-"""(time constant in s, deviation of the log rate)."""
+MOODS = ((0.12, 0.85), (4.0, 0.25), (250.0, 0.65))
+"""(time constant in s, deviation of the log rate); the first one's is for a very busy market."""
+
+FLICKER_THIN_PER_S = 18.0
+"""The variance of the first mood grows by so much over the mean rate, up to the bound."""
+
+FLICKER_MAX = 1.4
+"""Bound of the first mood's deviation."""
 
 MOOD_STEP_S = 0.05
 """Longest time over which the moods are taken as constant."""
 
 
+class Poisson:
+    """Event times without memory, for what happens too rarely to cluster."""
+
+    __slots__ = ("_mean_per_s", "_random", "time_s")
+
+    def __init__(self, mean_per_s: float, random: Random) -> None:
+        self._random = random
+        self._mean_per_s = mean_per_s
+        self.time_s = 0.0
+
+    def advance(self) -> float:
+        """Draw the next event and return its time in seconds."""
+        self.time_s += self._random.expovariate(self._mean_per_s)
+        return self.time_s
+
+
 class Arrivals:
     """Event times in seconds, ascending; ``mean_per_s`` is the long-run rate."""
 
-    __slots__ = ("_base", "_excited", "_moods", "_random", "time_s")
+    __slots__ = ("_base", "_excited", "_moods", "_random", "_shape", "time_s")
 
     def __init__(self, mean_per_s: float, random: Random) -> None:
         self._random = random
         self._base = mean_per_s * (1.0 - sum(part for _, part in KERNELS))
         self._excited = [mean_per_s * part for _, part in KERNELS]
+        flicker = math.sqrt(MOODS[0][1] ** 2 + FLICKER_THIN_PER_S / mean_per_s)
+        self._shape = ((MOODS[0][0], min(flicker, FLICKER_MAX)), *MOODS[1:])
         self._moods = [random.gauss(0.0, 1.0) for _ in MOODS]
         self.time_s = 0.0
 
     def _intensity(self) -> float:
         log_rate = 0.0
-        for mood, (_, deviation) in zip(self._moods, MOODS, strict=True):
+        for mood, (_, deviation) in zip(self._moods, self._shape, strict=True):
             log_rate += deviation * mood - deviation * deviation / 2.0
         return self._base * math.exp(log_rate) + sum(self._excited)
 
@@ -49,7 +74,7 @@ class Arrivals:
             self._excited[i] *= math.exp(-step_s / constant)
 
     def _shift_moods(self, step_s: float) -> None:
-        for i, (constant, _) in enumerate(MOODS):
+        for i, (constant, _) in enumerate(self._shape):
             keep = math.exp(-step_s / constant)
             noise = math.sqrt(1.0 - keep * keep)
             self._moods[i] = keep * self._moods[i] + noise * self._random.gauss(0.0, 1.0)

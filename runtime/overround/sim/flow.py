@@ -16,14 +16,16 @@ from overround.sim.arrivals import Arrivals
 from overround.sim.catalog import SimMarket
 from overround.sim.edges import EdgeMaker, EdgeSettings
 from overround.sim.exchange import Exchange
+from overround.sim.fair import fair_value
 from overround.sim.makers import MakerBook
 from overround.sim.quoting import MarketFlow
 from overround.sim.replay import BookReplay
+from overround.sim.takers import INFORMED_LEAD_S
 from overround.units import PRICE_TICKS_MAX
 
 __all__ = ["Flow", "FlowSettings"]
 
-FRAMES_PER_EVENT = 1.3
+FRAMES_PER_EVENT = 1.55
 """Frames an event causes on average (measured): trades and bursts cause more than one."""
 
 LAG_NS_MAX = NS_PER_S // 2
@@ -35,10 +37,12 @@ SLICE_EVENTS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class FlowSettings:
-    """``rate`` is frames per second over all markets, on average; 0 keeps the books still."""
+    """``rate`` is frames per second over all markets, on average; 0 keeps the books still.
+    ``informed`` is how many informed trades to expect at each move of a market's value."""
 
     rate: float = 200.0
     edges: EdgeSettings = field(default_factory=EdgeSettings)
+    informed: float = 1.0
 
 
 class Flow:
@@ -98,8 +102,14 @@ class Flow:
     def _start(self, index: int, frames_per_s: float) -> None:
         if frames_per_s > 0:
             random = Random(f"arrivals/{self._seed}/{index}")
-            arrivals = Arrivals(frames_per_s / FRAMES_PER_EVENT, random)
-            arrivals.time_s = self._now_ns / NS_PER_S
+            events_per_s = frames_per_s / FRAMES_PER_EVENT
+            arrivals = Arrivals(events_per_s, random)
+            arrivals.time_s = start_s = self._now_ns / NS_PER_S
+            flow = self.markets[index]
+            flow.eagerness = min(self._settings.informed / (INFORMED_LEAD_S * events_per_s), 0.5)
+            middle = sum(self.exchange.books[index].best_ticks()) // 2
+            value = Random(f"value/{self._seed}/{index}")
+            flow.fair = fair_value(flow.market, middle, frames_per_s, start_s, value)
             heapq.heappush(self._queue, (arrivals.advance(), index, arrivals))
 
     def add_market(self, market: SimMarket, frames_per_s: float = 5.0) -> None:

@@ -13,28 +13,35 @@ from random import Random
 
 from overround.match.types import BookSide
 from overround.sim.exchange import Exchange
+from overround.sim.fair import FairValue, fair_value
 from overround.sim.makers import ORDERS_PER_LEVEL_MAX, MakerBook
-from overround.units import LOTS_PER_SHARE, PRICE_TICKS_MAX
+from overround.sim.sizes import draw_size_lots
+from overround.sim.takers import INFORMED_LEAD_S, Takers
+from overround.units import PRICE_TICKS_MAX
 
-__all__ = ["MarketFlow", "draw_size_lots"]
+__all__ = ["MarketFlow"]
 
-SIZE_LOG_MEAN, SIZE_LOG_DEVIATION = 5.47, 1.54
-TRADE_LOG_MEAN, TRADE_LOG_DEVIATION = 3.0, 1.0
-HUMP = (0.3, 0.6, 1.2, 1.9, 2.3, 2.3, 1.9, 1.2, 0.8, 0.6, 0.4, 0.3)
+SIZE_LOG_MEAN, SIZE_LOG_DEVIATION = 4.6, 1.2
+"""Of one order; levels hold several, and are lognormal with 5.47 and 1.54 as recorded."""
+
+HUMP = (0.35, 0.65, 1.2, 1.8, 2.3, 2.6, 2.6, 2.2, 1.6, 1.2, 0.9, 0.7, 0.55, 0.45, 0.35, 0.3)
 """Median size of the nth level relative to the whole book's median (L2 recordings)."""
 
-TRADE_SHARE = 0.03
-TOUCH_SHARE = 0.22
-TAIL_SHARE = 0.1
-TAIL_TICKS = 60
-DEPTH_TICKS = 3.0
+HUMP_TAIL = 0.2
+"""The same for all levels beyond."""
+
+TRADE_SHARE = 0.012
+TOUCH_SHARE = 0.19
+TAIL_SHARE = 0.12
+TAIL_TICKS = 75
+DEPTH_TICKS = 3.2
 FOLLOW_SHARE = 0.3
 IMPROVE_SHARE = 0.4
 TOUCH_STAYS_SHARE = 0.6
 """How often the last order of a best price is left alone: the touch is refilled, not emptied."""
 
-BURST_SHARE = 0.05
-BURST_MORE_SHARE = 0.65
+BURST_SHARE = 0.4
+BURST_MORE_SHARE = 0.52
 BURST_EVENTS_MAX = 20
 LEVELS_MIN = 3
 """The flow never lets a side it quotes fall below this many levels."""
@@ -45,22 +52,8 @@ RECOUNT_EVENTS = 32
 LEVELS_TARGET = 40
 LEVELS_OVER = 1.5
 """New levels stop at so many times the target."""
-ANCHOR_TICKS_MIN, ANCHOR_TICKS_MAX = 500, 9_500
-"""A recorded mid path is followed inside this range only: beyond it the tick would change."""
-
 Guard = Callable[[int, BookSide, int], bool]
 """``guard(market, side, price_ticks)``: may the best price of a side become this?"""
-
-
-def draw_size_lots(random: Random, log_mean: float, log_deviation: float, scale: float) -> int:
-    """Return a size: lognormal shares, 56 % whole, another 24 % multiples of five."""
-    shares = random.lognormvariate(log_mean, log_deviation) * scale
-    kind = random.random()
-    if kind < 0.24:
-        return max(round(shares / 5), 1) * 5 * LOTS_PER_SHARE
-    if kind < 0.80:
-        return max(round(shares), 1) * LOTS_PER_SHARE
-    return max(round(shares * 100), 1) * (LOTS_PER_SHARE // 100)
 
 
 class MarketFlow:
@@ -78,6 +71,10 @@ class MarketFlow:
         self._random = makers.random
         bid, ask = exchange.books[self.market.index].best_ticks()
         self._anchor = (bid + ask) // 2
+        self.fair: FairValue = fair_value(self.market, self._anchor, 0.0, 0.0, self._random)
+        self.takers = Takers(makers, self._random)
+        self.eagerness = 0.0
+        """How often, at an event that finds a quote the value will run over, it is taken."""
         self._floor = {side: self._thin_limit(side) for side in BookSide}
         # Long shots open with over a hundred levels on one side; they should keep them.
         self._target = {side: max(len(makers.levels[side]), LEVELS_TARGET) for side in BookSide}
@@ -98,25 +95,16 @@ class MarketFlow:
     def _one(self, time_s: float) -> None:
         self._refill()
         if not self.frozen:
+            if self._trade(time_s):
+                return
             draw = self._random.random()
-            if draw < TRADE_SHARE and self._trade():
+            if draw < FOLLOW_SHARE and self._follow(self.fair.at(time_s)):
                 return
-            if draw < FOLLOW_SHARE and self._follow(self._anchor_at(time_s)):
-                return
-            if draw > 1 - IMPROVE_SHARE and self._close_spread(self._anchor_at(time_s)):
+            if draw > 1 - IMPROVE_SHARE and self._close_spread(self.fair.at(time_s)):
                 return
         self._level_event()
 
     # -- pieces --------------------------------------------------------------------------
-
-    def _anchor_at(self, time_s: float) -> int:
-        path = self.market.mid_path_ticks
-        if not path:
-            return self._anchor
-        # There and back again, so that a long run never jumps.
-        turn = int(time_s) % (2 * len(path) - 1)
-        ticks = path[min(turn, 2 * len(path) - 2 - turn)]
-        return min(max(ticks, ANCHOR_TICKS_MIN), ANCHOR_TICKS_MAX)
 
     def _best(self) -> tuple[int, int]:
         top = self._exchange.engine.top(self.market.index)
@@ -126,7 +114,7 @@ class MarketFlow:
         return self.market.rules.tick_ticks
 
     def _size(self, depth: int) -> int:
-        scale = HUMP[depth] if depth < len(HUMP) else 0.25
+        scale = HUMP[depth] if depth < len(HUMP) else HUMP_TAIL
         return draw_size_lots(self._random, SIZE_LOG_MEAN, SIZE_LOG_DEVIATION, scale)
 
     def _refill(self) -> None:
@@ -196,21 +184,23 @@ class MarketFlow:
         order = orders[-1] if self._random.random() < 0.8 else self._random.choice(orders)
         self._exchange.cancel(order.id)
 
-    def _trade(self) -> bool:
-        side = BookSide.BID if self._random.random() < 0.5 else BookSide.ASK
+    def _trade(self, time_s: float) -> bool:
+        """Let a taker come: one who knows the value to be, more often than not by chance."""
         bid, ask = self._best()
         if not bid or ask == PRICE_TICKS_MAX:
             return False
-        prices = self.makers.prices(side)
-        if len(prices) <= self._floor[side]:
+        if self._random.random() < self.eagerness:
+            future = self.fair.at(time_s + INFORMED_LEAD_S)
+            side = BookSide.ASK if future > ask else BookSide.BID
+            if not bid <= future <= ask and self._spare(side):
+                return self.takers.informed(side, future)
+        if self._random.random() >= TRADE_SHARE:
             return False
-        size = draw_size_lots(self._random, TRADE_LOG_MEAN, TRADE_LOG_DEVIATION, 1.0)
-        limit = bid if side == BookSide.BID else ask
-        cost_ticks = ask if side == BookSide.ASK else PRICE_TICKS_MAX - bid
-        # A marketable BUY of either token must be worth a dollar.
-        least = LOTS_PER_SHARE * PRICE_TICKS_MAX // min(cost_ticks, PRICE_TICKS_MAX - cost_ticks)
-        size = max(size, self.market.rules.min_size_lots, least + LOTS_PER_SHARE)
-        return self.makers.take(side, limit, size)
+        side = BookSide.BID if self._random.random() < 0.5 else BookSide.ASK
+        return self._spare(side) and self.takers.noise(side, bid, ask)
+
+    def _spare(self, side: BookSide) -> bool:
+        return len(self.makers.prices(side)) > self._floor[side]
 
     def _follow(self, anchor: int) -> bool:
         """Move the best prices a tick towards the anchor when it has left the spread."""
@@ -224,7 +214,7 @@ class MarketFlow:
             side, price, quote = BookSide.BID, bid, BookSide.ASK
         else:
             return False
-        if len(self.makers.prices(side)) <= self._floor[side]:
+        if not self._spare(side):
             return False
         self.makers.cancel_level(side, price)
         if self._best()[1 if side == BookSide.ASK else 0] == price:
