@@ -71,6 +71,7 @@ class HostileWallet:
         kind: OrderType = OrderType.GTC,
         *,
         neg_risk: bool = True,
+        timestamp_ms: int = 0,
     ) -> dict[str, Any]:
         """A valid signed order as a dict to be spoiled: cash and shares in millionths."""
         maker, taker = (cash, shares) if side == Side.BUY else (shares, cash)
@@ -83,7 +84,7 @@ class HostileWallet:
             taker_amount=taker,
             side=int(side),
             signature_type=0,
-            timestamp_ms=epoch_ms(),
+            timestamp_ms=timestamp_ms or epoch_ms(),
         )
         signed = OrderSigner(self.signer).sign(params, exchange_domain(neg_risk=neg_risk))
         whole: dict[str, Any] = json.loads(order_body(signed, self.credentials.api_key, kind))
