@@ -17,6 +17,22 @@ if TYPE_CHECKING:
 __all__ = ["run_sim", "sim"]
 
 
+FaultTurns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        help="Turn a fault switch: NAME[=VALUE][/MARKET][@AT][+FOR], times in seconds; repeatable.",
+    ),
+]
+ChaosSeed = Annotated[
+    int | None, typer.Option(help="Turn random fault switches, repeatable by this seed.")
+]
+LimitsMode = Annotated[
+    str, typer.Option(help="The venue's rate limits: off, warn (headers only) or enforce.")
+]
+LimitTier = Annotated[str, typer.Option(help="Rate-limit tier of every signer: standard to elite.")]
+
+
 def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
     """Serve until a signal or for ``seconds``; prints one line when ready."""
     import uvloop
@@ -62,6 +78,13 @@ def sim(
     strict_amounts: Annotated[
         bool, typer.Option(help="Refuse market buys finer than the venue's decimals.")
     ] = True,
+    history: Annotated[
+        int, typer.Option(min=1, help="Finished orders and settled trades kept for queries.")
+    ] = 50_000,
+    fault: FaultTurns = None,
+    chaos: ChaosSeed = None,
+    limits: LimitsMode = "off",
+    limit_tier: LimitTier = "standard",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the ready line as JSON alone.")
     ] = False,
@@ -73,8 +96,12 @@ def sim(
     from overround.sim.edges import EdgeSettings
     from overround.sim.exchange import Settlement
     from overround.sim.flow import FlowSettings
+    from overround.sim.limits import MODES, TIERS
     from overround.sim.server import ServerSettings
+    from overround.sim.switchboard import parse_plan
 
+    if limits not in MODES or limit_tier not in TIERS:
+        raise ConfigError(f"--limits: {', '.join(MODES)}; --limit-tier: {', '.join(TIERS)}")
     if not 0 <= port <= 65_535:
         raise ConfigError(f"--port {port} is not between 0 and 65535")
     if rate < 0 or edge_every < 0 or seconds < 0:
@@ -91,5 +118,10 @@ def sim(
         flow=FlowSettings(rate=rate, edges=EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms)),
         settlement=Settlement(mined_ms=mined_ms, confirmed_ms=confirmed_ms),
         strict_amounts=strict_amounts,
+        faults=tuple(parse_plan(text) for text in fault or ()),
+        chaos=chaos,
+        limits=limits,
+        limit_tier=limit_tier,
+        history=history,
     )
     run_sim(settings, seconds=seconds, as_json=as_json)

@@ -33,9 +33,13 @@ from overround.match.types import (
 from overround.sim.catalog import SimCatalog, SimMarket
 from overround.sim.channel import Later, LevelChange, MarketChannel, Print
 from overround.sim.faults import Faults
+from overround.sim.history import HISTORY_KEPT, History
 from overround.sim.members import FIRST_MEMBER_ACCOUNT, Member, Members
+from overround.sim.notices import NoticeKind, Notices
 from overround.sim.orderlog import OrderLog
 from overround.sim.records import UNKNOWN_OWNER, OrderRecord, Party, TradeRecord
+from overround.sim.tape import Print as TapePrint
+from overround.sim.tape import Tape
 from overround.sim.userchannel import UserChannel
 from overround.sim.wirebook import WireBook, last_trade_text
 from overround.venues.polymarket.fees import fee_micro
@@ -43,7 +47,7 @@ from overround.venues.polymarket.fees import fee_micro
 __all__ = ["Exchange", "Settlement"]
 
 DONE_ORDERS_MAX = 20_000
-"""Finished orders the engine remembers; members' orders are kept here beyond that."""
+"""Finished orders the engine remembers, most of them the flow's; members' have a history."""
 
 FLOW_ADDRESS = "0x000000000000000000000000000000000000f10e"
 
@@ -82,6 +86,7 @@ class Exchange:
         log: OrderLog,
         settlement: Settlement | None = None,
         swapped_share: float = 0.02,
+        history_kept: int = HISTORY_KEPT,
     ) -> None:
         """``now_ns`` gives wall time in nanoseconds; ``later`` schedules settlements."""
         self.catalog = catalog
@@ -95,10 +100,12 @@ class Exchange:
             catalog, self.books, Random(f"channel/{seed}"), later, swapped_share=swapped_share
         )
         self.users = UserChannel(self.members)
-        self.orders: dict[str, OrderRecord] = {}
-        self.trades: dict[str, TradeRecord] = {}
+        self.history = History(history_kept)
+        self.orders = self.history.orders
+        self.trades = self.history.trades
         self.trade_count = 0
-        self._trades_of: dict[int, list[TradeRecord]] = {}
+        self.tape = Tape()
+        self.notices = Notices()
         self._records: dict[int, TradeRecord] = {}
         self._random = Random(f"exchange/{seed}")
         self._now_ns = now_ns
@@ -247,7 +254,7 @@ class Exchange:
 
     def trades_of(self, account: int) -> list[TradeRecord]:
         """Return a member's trades, oldest first."""
-        return self._trades_of.get(account, [])
+        return self.history.trades_of(account)
 
     # -- events --------------------------------------------------------------------------
 
@@ -272,7 +279,7 @@ class Exchange:
         record, self._placing = self._placing, None
         if record is None or record.order is not order:
             return
-        self.orders[order.id] = record
+        self.history.add_order(record)
         self.log.write(
             "accepted",
             order_id=order.id,
@@ -295,6 +302,7 @@ class Exchange:
         record = self.orders.get(event.order.id)
         if record is None:
             return
+        self.history.order_done(event.order.id)
         if event.reason == DoneReason.FILLED:
             record.status = "MATCHED"
             return
@@ -308,6 +316,7 @@ class Exchange:
             filled_lots=event.order.filled_lots,
         )
         self._tell(record, "CANCELLATION")
+        self.notices.canceled(record, self.now_s)
 
     def _party(self, order: Order) -> Party:
         record = self.orders.get(order.id)
@@ -325,6 +334,14 @@ class Exchange:
                 transaction,
             )
         )
+        self.tape.record(
+            matched.market,
+            TapePrint(
+                self.now_s, int(matched.outcome), matched.side, matched.price_ticks,
+                matched.size_lots, matched.cash_micro, transaction,
+                self._party(matched.taker_order).address,
+            ),
+        )  # fmt: skip
         accounts = {leg.order.account for leg in matched.legs} | {matched.taker_order.account}
         members = {account for account in accounts if account >= FIRST_MEMBER_ACCOUNT}
         if not members:
@@ -343,10 +360,8 @@ class Exchange:
             bucket=len(known.trades) if known else 0,
             updated_s=self.now_s,
         )
-        self.trades[record.id] = record
+        self.history.add_trade(record, sorted(members))
         self._records[matched.trade_id] = record
-        for account in sorted(members):
-            self._trades_of.setdefault(account, []).append(record)
         self._log_trade(record)
         for order in (taker, *(leg.order for leg in matched.legs)):
             own = self.orders.get(order.id)
@@ -356,6 +371,8 @@ class Exchange:
                     own.status = "MATCHED"
                 self._tell(own, "UPDATE")
         self._tell_trade(record)
+        self.tape.attribute(record, known)
+        self.notices.filled(record, self.orders, self.now_s)
         settle = self._settlement
         late_ms = self.faults.value("settle-late") if self.faults.take("settle-late") else 0
         self._later((settle.mined_ms + late_ms) / 1000, lambda: self._mined(record))
@@ -413,7 +430,11 @@ class Exchange:
         if status in ("CONFIRMED", "FAILED"):
             self.engine.settle(record.matched.trade_id, status == "CONFIRMED")
             self._records.pop(record.matched.trade_id, None)
+            self.history.trade_settled(record)
             self.log.write("settled", trade_id=record.id, status=status)
+            if status == "FAILED":
+                failed = NoticeKind.ORDER_FILL_FAILED
+                self.notices.filled(record, self.orders, self.now_s, failed)
         self._tell_trade(record)
 
     def _mined(self, record: TradeRecord) -> None:

@@ -16,16 +16,22 @@ from aiohttp import web
 
 from overround.clock import monotonic_ns
 from overround.errors import HostError
+from overround.sim.account import AccountApi
 from overround.sim.catalog import SimCatalog
 from overround.sim.control import ControlApi
+from overround.sim.dataapi import DATA_PREFIX, DataApi
 from overround.sim.exchange import Exchange, Settlement
 from overround.sim.flow import Flow, FlowSettings
+from overround.sim.gamma import GAMMA_PREFIX, GammaApi
 from overround.sim.gate import Gate
 from overround.sim.guard import IDLE_SECONDS, Guard
+from overround.sim.history import HISTORY_KEPT
+from overround.sim.markets import MarketsApi
 from overround.sim.members import funded_signers
 from overround.sim.orderlog import OrderLog
 from overround.sim.replay import BookReplay
 from overround.sim.rest import PublicApi
+from overround.sim.rewards import Rewards
 from overround.sim.sockets import Sockets
 from overround.sim.switchboard import Plan, SkewedClock, Switchboard
 from overround.sim.trading import TradingApi
@@ -59,8 +65,9 @@ class ServerSettings:
     flow: FlowSettings = field(default_factory=FlowSettings)
     settlement: Settlement = field(default_factory=Settlement)
     strict_amounts: bool = True
+    history: int = HISTORY_KEPT
+    """Finished orders and settled trades kept for queries."""
     idle_seconds: float = IDLE_SECONDS
-
     faults: tuple[Plan, ...] = ()
     """Turns of fault switches, counted from the start."""
     chaos: int | None = None
@@ -87,12 +94,14 @@ class Server:
             later=self._loop.call_later,
             log=self.log,
             settlement=settings.settlement,
+            history_kept=settings.history,
         )
         self.signers = funded_signers(settings.seed, settings.accounts)
         for _, signer in self.signers:
             self.exchange.fund(self.exchange.members.join(signer.address), settings.cash_micro)
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
+        self.rewards = Rewards(self.exchange, settings.seed)
         self.board = Switchboard(self.exchange, self.sockets, clock, self._loop.call_later)
         self.guard = Guard()
         self.guard.watch(self._loop)
@@ -106,10 +115,8 @@ class Server:
             middlewares=[self.guard.middleware(), Gate(self.board).middleware()],
             client_max_size=REQUEST_BYTES_MAX,
         )
-        trading = TradingApi(self.exchange, strict_amounts=self.settings.strict_amounts)
-        control = ControlApi(self.exchange, self.flow, self.sockets, self.guard, self.board)
-        for part in (PublicApi(self.exchange), trading, control, self.sockets):
-            application.router.add_routes(part.routes())
+        for routes in self._routes():
+            application.router.add_routes(routes)
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -138,6 +145,16 @@ class Server:
             self._loop.create_task(self._every(HOUSEKEEPING_S, self._keep_house)),
         ]
 
+    def _routes(self) -> list[list[web.RouteDef]]:
+        exchange, seed = self.exchange, self.settings.seed
+        trading = TradingApi(exchange, strict_amounts=self.settings.strict_amounts)
+        control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board)
+        account = AccountApi(exchange, self.rewards, trading.logged_in, seed)
+        markets, gamma = MarketsApi(exchange, self.rewards), GammaApi(exchange)
+        public, data = PublicApi(exchange), DataApi(exchange)
+        parts = (public, markets, trading, account, gamma, data, control, self.sockets)
+        return [part.routes() for part in parts]
+
     def _start_trouble(self) -> None:
         settings = self.settings
         self.board.limits.set_mode(settings.limits, settings.limit_tier)
@@ -157,13 +174,15 @@ class Server:
     def _keep_house(self) -> None:
         self.exchange.expire()
         self.exchange.sweep_heartbeats(monotonic_ns())
+        self.rewards.tick()
 
     def ready(self) -> dict[str, Any]:
         """Return what the ready line says: where to connect and which accounts have money."""
         base = f"{self.settings.host}:{self.port}"
         return {
             "rest_url": f"http://{base}",
-            "gamma_url": f"http://{base}",
+            "gamma_url": f"http://{base}{GAMMA_PREFIX}",
+            "data_url": f"http://{base}{DATA_PREFIX}",
             "ws_market_url": f"ws://{base}/ws/market",
             "ws_user_url": f"ws://{base}/ws/user",
             "chain_id": 137,

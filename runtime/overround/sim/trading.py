@@ -11,12 +11,12 @@ from aiohttp import web
 
 from overround.clock import NS_PER_S, monotonic_ns
 from overround.match.types import BookSide, Order, OrderStatus, Side
+from overround.sim.answers import cursor_page, error, json_response
 from overround.sim.exchange import Exchange
 from overround.sim.intake import Intake, Refusal, rejection_text
 from overround.sim.members import Member
 from overround.sim.payload import plain_count, read_json
 from overround.sim.records import OrderRecord, TradeRecord
-from overround.sim.rest import END_CURSOR, error, json_response
 from overround.units import format_cash, format_size
 from overround.venues.polymarket.auth import Credentials, verify_l1, verify_l2
 
@@ -24,7 +24,7 @@ __all__ = ["TradingApi"]
 
 ORDERS_MAX = 15
 CANCELS_MAX = 1_000
-PAGE_MAX = 500
+PAGE_MAX = 100
 
 ALLOWANCE = str(2**256 - 1)
 SPENDERS = (
@@ -47,7 +47,7 @@ class TradingApi:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
-        l2 = self._logged_in
+        l2 = self.logged_in
         return [
             web.post("/auth/api-key", self._create_key),
             web.get("/auth/derive-api-key", self._derive_key),
@@ -71,7 +71,9 @@ class TradingApi:
 
     # -- login ---------------------------------------------------------------------------
 
-    def _logged_in(self, handler: LoggedIn) -> Handler:
+    def logged_in(self, handler: LoggedIn) -> Handler:
+        """Return the handler behind a check of the L2 headers; refusals become answers."""
+
         async def checked(request: web.Request) -> web.StreamResponse:
             found = self._exchange.members.find(request.headers.get("POLY_API_KEY", ""))
             body = await request.read()
@@ -146,7 +148,7 @@ class TradingApi:
 
     def _accept(self, body: Any, login: Login) -> OrderRecord:
         record = self._intake.accept(body, *login, self._exchange.now_ms)
-        if record.order.id in self._exchange.orders:
+        if self._exchange.history.knows(record.order.id):
             raise Refusal(
                 f"order {record.order.id} is invalid. Duplicated.", order_id=record.order.id
             )
@@ -280,26 +282,12 @@ class TradingApi:
         live = record.order.status == OrderStatus.LIVE
         return json_response(record.rest() if live else None)
 
-    @staticmethod
-    def _page(request: web.Request, items: list[dict[str, Any]]) -> web.Response:
-        cursor = request.query.get("next_cursor", "")
-        start = plain_count(cursor) or 0
-        page = items[start : start + PAGE_MAX]
-        more = start + PAGE_MAX < len(items)
-        return json_response(
-            {
-                "data": page,
-                "next_cursor": str(start + PAGE_MAX) if more else END_CURSOR,
-                "limit": PAGE_MAX,
-                "count": len(page),
-            }
-        )
-
     async def _get_orders(self, request: web.Request, login: Login) -> web.Response:
         query = request.query
         records = self._chosen(login, query.get("market", ""), query.get("asset_id", ""))
         wanted = query.get("id", "")
-        return self._page(request, [r.rest() for r in records if wanted in ("", r.order.id)])
+        records = [record for record in records if wanted in ("", record.order.id)]
+        return cursor_page(request, records, PAGE_MAX, OrderRecord.rest)
 
     async def _get_trades(self, request: web.Request, login: Login) -> web.Response:
         query = request.query
@@ -321,8 +309,8 @@ class TradingApi:
 
         # Newest first, as the venue lists them.
         trades = [t for t in reversed(self._exchange.trades_of(login[0].account)) if fits(t)]
-        return self._page(
-            request, [trade.rest(taker_view=trade.taker.api_key in keys) for trade in trades]
+        return cursor_page(
+            request, trades, PAGE_MAX, lambda t: t.rest(taker_view=t.taker.api_key in keys)
         )
 
     async def _balance(self, request: web.Request, login: Login) -> web.Response:
