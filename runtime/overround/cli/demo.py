@@ -42,6 +42,9 @@ def demo(
         typer.Option(help="New folder to leave exchange log, tap, journal and ledger in."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic flow.")] = 7,
+    chaos: Annotated[
+        int | None, typer.Option(help="Let the exchange misbehave at random, by this seed.")
+    ] = None,
 ) -> None:
     """Trade on the embedded exchange: real processes, sockets, books, signatures, settlement.
 
@@ -56,7 +59,7 @@ def demo(
 
     with _folder(keep) as folder:
         configure_logging("supervisor", "sim")
-        exchange, ready = start_exchange(seed, folder / "exchange.jsonl")
+        exchange, ready = start_exchange(seed, folder / "exchange.jsonl", chaos)
         try:
             environment = {**os.environ, KEY_VARIABLE: ready["accounts"][0]["private_key"]}
             supervisor = Supervisor(
@@ -111,7 +114,9 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
     )
 
 
-def start_exchange(seed: int, log: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
+def start_exchange(
+    seed: int, log: Path, chaos: int | None = None
+) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     """Start the exchange process and return it with its ready line. Raises HostError."""
     from overround.shm.process import die_with_parent
 
@@ -128,6 +133,7 @@ def start_exchange(seed: int, log: Path) -> tuple[subprocess.Popen[bytes], dict[
             os.fspath(log),
             "--cash",
             str(PLAY_MONEY),
+            *(() if chaos is None else ("--chaos", str(chaos))),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

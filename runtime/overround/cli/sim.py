@@ -33,6 +33,22 @@ LimitsMode = Annotated[
 LimitTier = Annotated[str, typer.Option(help="Rate-limit tier of every signer: standard to elite.")]
 
 
+FaultTurns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        help="Turn a fault switch: NAME[=VALUE][/MARKET][@AT][+FOR], times in seconds; repeatable.",
+    ),
+]
+ChaosSeed = Annotated[
+    int | None, typer.Option(help="Turn random fault switches, repeatable by this seed.")
+]
+LimitsMode = Annotated[
+    str, typer.Option(help="The venue's rate limits: off, warn (headers only) or enforce.")
+]
+LimitTier = Annotated[str, typer.Option(help="Rate-limit tier of every signer: standard to elite.")]
+
+
 def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
     """Serve until a signal or for ``seconds``; prints one line when ready."""
     import uvloop
@@ -85,6 +101,10 @@ def sim(
     chaos: ChaosSeed = None,
     limits: LimitsMode = "off",
     limit_tier: LimitTier = "standard",
+    fault: FaultTurns = None,
+    chaos: ChaosSeed = None,
+    limits: LimitsMode = "off",
+    limit_tier: LimitTier = "standard",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the ready line as JSON alone.")
     ] = False,
@@ -118,6 +138,10 @@ def sim(
         flow=FlowSettings(rate=rate, edges=EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms)),
         settlement=Settlement(mined_ms=mined_ms, confirmed_ms=confirmed_ms),
         strict_amounts=strict_amounts,
+        faults=tuple(parse_plan(text) for text in fault or ()),
+        chaos=chaos,
+        limits=limits,
+        limit_tier=limit_tier,
         faults=tuple(parse_plan(text) for text in fault or ()),
         chaos=chaos,
         limits=limits,

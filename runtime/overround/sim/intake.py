@@ -184,7 +184,10 @@ class Intake:
             expires_epoch_s=read.expiration,
         )
         party = Party(credentials.api_key, params.maker)
-        return OrderRecord(order, market, member.account, party, now_ms // 1000)
+        builder = "0x" + params.builder.hex()
+        return OrderRecord(
+            order, market, member.account, party, now_ms // 1000, builder=builder
+        )
 
     def _price(self, read: _Read, market: SimMarket, order_id: str) -> tuple[int, int]:
         params = read.params

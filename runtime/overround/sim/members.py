@@ -11,12 +11,17 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field
 
+from overround.sim.wallets import Wallet, wallet_addresses
 from overround.venues.polymarket.auth import Credentials, Signer
+from overround.venues.polymarket.orders import SignatureType
 
-__all__ = ["FIRST_MEMBER_ACCOUNT", "Member", "Members", "funded_signers"]
+__all__ = ["FIRST_MEMBER_ACCOUNT", "WALLETS", "Member", "Members", "funded_signers", "owner_of"]
 
 FIRST_MEMBER_ACCOUNT = 1_000
 """Account numbers below belong to the synthetic flow."""
+
+WALLETS = len(SignatureType)
+"""Account numbers a member has: its own, then one a contract wallet, by signature type."""
 
 
 def funded_signers(seed: int, count: int) -> list[tuple[str, Signer]]:
@@ -29,34 +34,54 @@ def funded_signers(seed: int, count: int) -> list[tuple[str, Signer]]:
     return pairs
 
 
+def owner_of(account: int) -> int:
+    """Return the number of the member that a wallet's account belongs to."""
+    return account - (account - FIRST_MEMBER_ACCOUNT) % WALLETS
+
+
 @dataclass(slots=True)
 class Member:
-    """One wallet (by its key's checksummed address) and the API keys made for it."""
+    """One key (by its checksummed address), its wallets and the API keys made for it.
+
+    ``account`` is that of the key's own address, signature type 0; ``wallets`` has all four.
+    """
 
     account: int
     address: str
+    wallets: tuple[Wallet, ...]
     keys: dict[int, Credentials] = field(default_factory=dict)
     heartbeat_id: str = ""
     heartbeat_ns: int = 0
 
 
 class Members:
-    """All wallets seen, by address, account and API key. A wallet joins with its first login."""
+    """All keys seen, by address, account and API key. A key joins with its first login."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.by_account: dict[int, Member] = {}
         self._by_address: dict[str, Member] = {}
+        self._wallets: dict[str, Wallet] = {}
         self._by_key: dict[str, tuple[Member, Credentials]] = {}
 
     def join(self, address: str) -> Member:
         """Return the member of an address, new (and without money) if it was never seen."""
         member = self._by_address.get(address.lower())
         if member is None:
-            member = Member(FIRST_MEMBER_ACCOUNT + len(self.by_account), address)
+            first = FIRST_MEMBER_ACCOUNT + WALLETS * len(self.by_account)
+            wallets = tuple(
+                Wallet(first + kind, wallet, SignatureType(kind))
+                for kind, wallet in enumerate(wallet_addresses(address))
+            )
+            member = Member(first, wallets[0].address, wallets)
             self._by_address[address.lower()] = member
+            self._wallets.update((wallet.address.lower(), wallet) for wallet in wallets)
             self.by_account[member.account] = member
         return member
+
+    def wallet(self, address: str) -> Wallet | None:
+        """Return the wallet at an address, a key's own or a contract, None if it is unknown."""
+        return self._wallets.get(address.lower())
 
     def find(self, api_key: str) -> tuple[Member, Credentials] | None:
         """Return the owner of an API key, None if the key is unknown."""

@@ -38,6 +38,8 @@ class OrderRecord:
     created_s: int
     status: str = "LIVE"
     trades: list[str] = field(default_factory=list)
+    builder: str = ""
+    """Builder code of the signed order, 0x and 64 hex digits; zeros or "" for none."""
 
     def _common(self) -> dict[str, Any]:
         order = self.order
