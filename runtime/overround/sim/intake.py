@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from overround.errors import OrderError
 from overround.match.types import Order, OrderRejected, OrderType, Outcome, RejectCode, Side
 from overround.sim.catalog import SimCatalog, SimMarket
 from overround.sim.members import Member
+from overround.sim.ordersv1 import OrderV1
+from overround.sim.reading import SignedBody, looks_like_v1, read_body
 from overround.sim.records import OrderRecord, Party
+from overround.sim.wallets import Wallet
 from overround.units import (
     PRICE_TICKS_MAX,
     format_cash,
@@ -17,14 +19,13 @@ from overround.units import (
     format_size,
 )
 from overround.venues.polymarket.auth import Credentials
-from overround.venues.polymarket.orders import (
-    OrderParams,
-    exchange_domain,
-    order_digest,
-    verify_order,
-)
+from overround.venues.polymarket.orders import Domain, SignatureType
 
-__all__ = ["Intake", "Refusal", "rejection_text"]
+__all__ = ["VERSION_MISMATCH", "Intake", "Refusal", "rejection_text"]
+
+VERSION_MISMATCH = "order_version_mismatch"
+
+KILLABLE = (OrderType.FOK, OrderType.FAK)
 
 PRICE_SLACK = 4
 """An implied price may miss the grid by 1/4 of 1/10,000: what rounded share counts cause."""
@@ -84,64 +85,36 @@ def rejection_text(rejected: OrderRejected, market: SimMarket) -> str:
     }[rejected.code]
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    params: OrderParams
-    signature: str
-    order_type: OrderType
-    post_only: bool
-    expiration: int
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ValueError("not a number")
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) <= 78):
-        raise ValueError("not a plain number")
-    return int(text)
-
-
-def _word(value: Any) -> bytes:
-    raw = bytes.fromhex(str(value).removeprefix("0x"))
-    if len(raw) != 32:
-        raise ValueError("not 32 bytes")
-    return raw
-
-
 class Intake:
     """Reads, verifies and prices orders against the catalog."""
 
-    def __init__(self, catalog: SimCatalog, *, strict_amounts: bool) -> None:
+    def __init__(
+        self,
+        catalog: SimCatalog,
+        *,
+        strict_amounts: bool,
+        version: int = 2,
+        deposit_only: bool = False,
+        buys_dollars: bool = False,
+    ) -> None:
+        """``version`` 1 takes orders of the first version and no others.
+
+        ``deposit_only`` refuses orders paid by a key's own address, as the venue does with new
+        accounts. ``buys_dollars`` lets FOK and FAK BUYs spend their amount of cash instead of
+        buying their number of shares.
+        """
         self._catalog = catalog
         self._strict_amounts = strict_amounts
+        self._version = version
+        self._deposit_only = deposit_only
+        self._buys_dollars = buys_dollars
 
-    def _read(self, body: Any) -> _Read:
+    def _read(self, body: Any) -> SignedBody:
+        if self._version != 1 and looks_like_v1(body):
+            raise Refusal(VERSION_MISMATCH)
         try:
-            order = body["order"]
-            if "timestamp" not in order and "nonce" in order:
-                raise Refusal("order_version_mismatch")
-            params = OrderParams(
-                salt=_whole(order["salt"]),
-                maker=str(order["maker"]),
-                signer=str(order["signer"]),
-                token_id=_whole(order["tokenId"]),
-                maker_amount=_whole(order["makerAmount"]),
-                taker_amount=_whole(order["takerAmount"]),
-                side=int(Side[order["side"]]),
-                signature_type=_whole(order["signatureType"]),
-                timestamp_ms=_whole(order["timestamp"]),
-                metadata=_word(order["metadata"]),
-                builder=_word(order["builder"]),
-            )
-            return _Read(
-                params,
-                str(order["signature"]),
-                OrderType[body["orderType"]],
-                body.get("postOnly") is True,
-                _whole(order.get("expiration", "0")),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
+            return read_body(body)
+        except ValueError:
             raise Refusal("Invalid order payload") from None
 
     def accept(
@@ -156,23 +129,18 @@ class Intake:
         if found is None:
             raise Refusal("No orderbook exists for the requested token id")
         market, outcome = found
-        domain = exchange_domain(neg_risk=market.rules.neg_risk, protocol=market.protocol)
+        if self._version == 1 and read.is_v1 == (market.protocol == 3):
+            raise Refusal(VERSION_MISMATCH)
+        domain = read.domain(market)
         try:
-            order_id = "0x" + order_digest(params, domain).hex()
+            order_id = "0x" + read.digest(domain).hex()
         except OrderError:
             raise Refusal("Invalid order payload") from None
-        signed_by = verify_order(params, read.signature, domain)
-        if signed_by is None:
-            raise Refusal("invalid signature", order_id=order_id)
-        if signed_by.lower() != member.address.lower():
-            raise Refusal(
-                "the order signer address has to be the address of the API KEY",
-                order_id=order_id,
-            )
+        wallet = self._payer(read, member, domain, order_id)
         price_ticks, size_lots = self._price(read, market, order_id)
         order = Order(
             id=order_id,
-            account=member.account,
+            account=wallet.account,
             market=market.index,
             outcome=Outcome(outcome),
             side=Side(params.side),
@@ -183,13 +151,50 @@ class Intake:
             created_epoch_ms=now_ms,
             expires_epoch_s=read.expiration,
         )
-        party = Party(credentials.api_key, params.maker)
-        builder = "0x" + params.builder.hex()
+        by_cash = self._buys_dollars and order.side == Side.BUY and read.order_type in KILLABLE
         return OrderRecord(
-            order, market, member.account, party, now_ms // 1000, builder=builder
+            order,
+            market,
+            member.account,
+            Party(credentials.api_key, wallet.address),
+            now_ms // 1000,
+            builder=read.builder,
+            budget_micro=params.maker_amount if by_cash else 0,
         )
 
-    def _price(self, read: _Read, market: SimMarket, order_id: str) -> tuple[int, int]:
+    def _payer(self, read: SignedBody, member: Member, domain: Domain, order_id: str) -> Wallet:
+        """Return the wallet an order draws on, once it is the signer's and may be drawn on."""
+        params = read.params
+        signed_by = read.signed_by(domain)
+        if signed_by is None:
+            raise Refusal("invalid signature", order_id=order_id)
+        if signed_by.lower() != member.address.lower():
+            raise Refusal(
+                "the order signer address has to be the address of the API KEY",
+                order_id=order_id,
+            )
+        wallet = member.wallets[params.signature_type]
+        if wallet.address.lower() != params.maker.lower():
+            raise Refusal("invalid signature", order_id=order_id)
+        if self._deposit_only and params.signature_type == SignatureType.EOA:
+            raise Refusal(
+                "maker address not allowed, please use the deposit wallet flow",
+                order_id=order_id,
+            )
+        if isinstance(params, OrderV1) and params.nonce:
+            raise Refusal("invalid nonce", order_id=order_id)
+        asset = "COLLATERAL" if params.side == Side.BUY else "CONDITIONAL"
+        allowance = wallet.allowance(asset, domain.contract)
+        if allowance < params.maker_amount:
+            raise Refusal(
+                "not enough balance / allowance: the allowance is not enough -> "
+                f"spender: {domain.contract}, allowance: {allowance}, "
+                f"order amount: {params.maker_amount}",
+                order_id=order_id,
+            )
+        return wallet
+
+    def _price(self, read: SignedBody, market: SimMarket, order_id: str) -> tuple[int, int]:
         params = read.params
         buy = params.side == Side.BUY
         cash, shares = params.maker_amount, params.taker_amount
@@ -206,7 +211,7 @@ class Intake:
                 f"tick size rule: {format_price(market.rules.tick_ticks)}",
                 order_id=order_id,
             )
-        killable = read.order_type in (OrderType.FOK, OrderType.FAK)
+        killable = read.order_type in KILLABLE
         rough = cash % CASH_STEP_MICRO or shares % SHARE_STEP_LOTS
         if self._strict_amounts and buy and killable and rough:
             raise Refusal(

@@ -16,7 +16,7 @@ from overround.venues.polymarket.orders import (
     verify_order,
 )
 
-__all__ = ["SignedBody", "read_body"]
+__all__ = ["SignedBody", "looks_like_v1", "read_body"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +111,18 @@ def _fields(order: Any) -> OrderParams:
     )
 
 
+def looks_like_v1(body: Any) -> bool:
+    """Return whether a body has the marks of the first version, readable or not."""
+    order = body.get("order") if isinstance(body, dict) else None
+    return isinstance(order, dict) and "timestamp" not in order and "nonce" in order
+
+
 def read_body(body: Any) -> SignedBody:
     """Return the order of a request body; ValueError, however it is broken."""
     try:
         order = body["order"]
-        is_v1 = "timestamp" not in order and "nonce" in order
         return SignedBody(
-            _fields_v1(order) if is_v1 else _fields(order),
+            _fields_v1(order) if looks_like_v1(body) else _fields(order),
             str(order["signature"]),
             OrderType[body["orderType"]],
             body.get("postOnly") is True,

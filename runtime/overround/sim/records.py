@@ -40,6 +40,8 @@ class OrderRecord:
     trades: list[str] = field(default_factory=list)
     builder: str = ""
     """Builder code of the signed order, 0x and 64 hex digits; zeros or "" for none."""
+    budget_micro: int = 0
+    """Cash that a FOK or FAK BUY spends whatever its number of shares; 0: it buys its shares."""
 
     def _common(self) -> dict[str, Any]:
         order = self.order
