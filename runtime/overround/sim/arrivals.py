@@ -3,10 +3,10 @@
 Recorded counts cluster on every scale: the Fano factor is 17 to 35 for counts of 100 ms and 56 to
 186 for counts of a second, whose autocorrelation is near 0.5, 0.35 and 0.3 at lags of 1, 10 and
 30 s. Self-excitation alone gives a Fano factor near 4 at these rates, because many events average
-out. So each event excites the next ones (5 ms and half a second of memory), and the rate at which chains
-start follows three lognormal moods: a flicker, a swing and a tide. Thin markets flicker more: the
-recorded variation of a second's count over its mean grows as the mean falls. The constants are
-fitted by hand to those figures; ``scripts/calibration`` prints what the whole flow makes of them.
+out. So each event excites the next ones (5 ms and half a second of memory), and the rate at which
+chains start follows three lognormal moods: a flicker, a swing and a tide. Thin markets flicker
+more: the recorded variation of a second's count over its mean grows as the mean falls. The
+constants are fitted by hand; ``scripts/calibration`` prints what the whole flow makes of them.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ that improves a price asks the guard first.
 from __future__ import annotations
 
 from collections.abc import Callable
-from random import Random
 
 from overround.match.types import BookSide
 from overround.sim.exchange import Exchange

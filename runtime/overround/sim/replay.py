@@ -1,7 +1,9 @@
-"""``--feed FILE``: the books of a recording, moved by real orders of the flow's own traders.
+"""``--feed FILE``: the books and prints of a recording, by real orders of the flow's own traders.
 
 Reads market-channel frames, one a line (raw, or an object with ``raw``), also as ``.zst``. The
-first book of each market opens it; later books and changes set its levels at the recorded pace.
+first book of each market opens it; later books and changes set its levels at the recorded pace,
+all of one stamp in one burst. A recorded print becomes a taker order of its size at the moment of
+its match, so members who rest in its way trade too; the level then goes to its recorded size.
 Members' orders stand beside the recorded ones, so a recorded order that crosses one trades.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +20,10 @@ import zstandard
 
 from overround.clock import NS_PER_MS
 from overround.errors import ConfigError
-from overround.match.types import BookSide
+from overround.match.types import BookSide, OrderType, Outcome, Side
 from overround.sim.catalog import Level, SimCatalog
-from overround.units import PRICE_TICKS_MAX, parse_price, parse_size
+from overround.sim.makers import TAKER_ACCOUNT, MakerBook
+from overround.units import MICRO_PER_UNIT, PRICE_TICKS_MAX, parse_price, parse_size
 
 if TYPE_CHECKING:
     from overround.sim.flow import Flow
@@ -30,12 +33,37 @@ __all__ = ["BookReplay"]
 Levels = dict[tuple[BookSide, int], int]
 
 
+ORDERS_KEPT_MAX = 20
+"""A level of more orders than this is made anew as one."""
+
+PRINT_DELAY_MS = (20, 37, 60)
+"""Least, usual and most time from a match to its print: where to look for the match."""
+
+
 @dataclass(frozen=True, slots=True)
+class _Print:
+    outcome: Outcome
+    side: Side
+    price_ticks: int
+    size_lots: int
+
+    @property
+    def key(self) -> tuple[BookSide, int]:
+        """The level it was taken from, in YES terms."""
+        yes = self.outcome == Outcome.YES
+        taken = BookSide.ASK if (self.side == Side.BUY) == yes else BookSide.BID
+        return taken, self.price_ticks if yes else PRICE_TICKS_MAX - self.price_ticks
+
+
+@dataclass(slots=True)
 class _Step:
+    """What happened in a market at one stamp: levels in recorded order, trades before them."""
+
     at_ms: int
     market: str
-    whole: bool
-    levels: Levels
+    whole: bool = False
+    levels: Levels = field(default_factory=dict)
+    prints: list[_Print] = field(default_factory=list)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -76,6 +104,7 @@ class BookReplay:
         self._ticks: dict[str, str] = {}
         self._opening: dict[str, Levels] = {}
         self._steps: list[_Step] = []
+        self._by_stamp: dict[str, dict[int, _Step]] = {}
         self._next = 0
         for number, event in _events(path):
             try:
@@ -108,16 +137,49 @@ class BookReplay:
             if len(tokens) == 2 and market not in self._opening:
                 self._opening[market] = levels
             elif market in self._opening:
-                self._steps.append(_Step(int(event["timestamp"]), market, True, levels))
+                step = self._step(market, int(event["timestamp"]))
+                step.whole = True
+                step.levels.update(levels)
         elif kind == "price_change" and market in self._opening:
-            levels = {}
+            levels = self._step(market, int(event["timestamp"])).levels
             for change in event["price_changes"]:
                 found = self._tokens.get(str(change["asset_id"]))
                 if found:
                     side = BookSide.BID if change["side"] == "BUY" else BookSide.ASK
                     key = self._key(side, parse_price(change["price"]), found[1])
                     levels[key] = parse_size(change["size"])
-            self._steps.append(_Step(int(event["timestamp"]), market, False, levels))
+        elif kind == "last_trade_price" and market in self._opening:
+            self._read_print(market, event)
+
+    def _step(self, market: str, at_ms: int) -> _Step:
+        stamps = self._by_stamp.setdefault(market, {})
+        if at_ms not in stamps:
+            stamps[at_ms] = _Step(at_ms, market)
+            self._steps.append(stamps[at_ms])
+        return stamps[at_ms]
+
+    def _read_print(self, market: str, event: dict[str, Any]) -> None:
+        found = self._tokens.get(str(event["asset_id"]))
+        if found is None:
+            return
+        printed = _Print(
+            Outcome(found[1]),
+            Side[event["side"]],
+            parse_price(event["price"]),
+            parse_size(event["size"]),
+        )
+        print_ms = int(event["timestamp"])
+        least, usual, most = PRINT_DELAY_MS
+        stamps = self._by_stamp.get(market, {})
+        matches = [
+            at_ms
+            for at_ms in range(print_ms - most, print_ms - least + 1)
+            if at_ms in stamps and printed.key in stamps[at_ms].levels
+        ]
+        match_ms = min(matches, key=lambda at_ms: abs(print_ms - usual - at_ms), default=None)
+        # A match whose frames were not recorded still trades, where its print says it did.
+        step = self._step(market, print_ms - usual if match_ms is None else match_ms)
+        step.prints.append(printed)
 
     @staticmethod
     def _key(side: BookSide, ticks: int, outcome: int) -> tuple[BookSide, int]:
@@ -161,19 +223,71 @@ class BookReplay:
     def _play(self, flow: Flow, step: _Step) -> None:
         market = flow.exchange.catalog.by_condition[step.market]
         makers = flow.markets[market.index].makers
-        wanted = dict(step.levels)
-        if step.whole:
-            for side in BookSide:
-                for ticks in makers.prices(side):
-                    wanted.setdefault((side, ticks), 0)
         flow.events += 1
         with flow.exchange.burst():
-            # Removals first, so that a book that moved never meets its own old levels.
-            for (side, ticks), lots in sorted(wanted.items(), key=lambda item: item[1] > 0):
-                orders = makers.resting(side, ticks)
-                if sum(order.remaining_lots for order in orders) == lots:
-                    continue
-                for order in orders:
-                    flow.exchange.cancel(order.id)
-                if lots:
-                    makers.add(side, ticks, lots)
+            wanted = dict(step.levels)
+            for printed in step.prints:
+                # Where no recorded change says what was left, the level is made whole again.
+                wanted.setdefault(printed.key, _resting_lots(makers, *printed.key))
+                _trade(makers, printed)
+            if step.whole:
+                for side in BookSide:
+                    for ticks in makers.prices(side):
+                        wanted.setdefault((side, ticks), 0)
+            for (side, ticks), lots in _uncrossed(makers, wanted):
+                _set_level(makers, side, ticks, lots)
+
+
+def _uncrossed(makers: MakerBook, wanted: Levels) -> list[tuple[tuple[BookSide, int], int]]:
+    """Return the levels in recorded order, but those last that others must make room for."""
+    bids, asks = makers.prices(BookSide.BID), makers.prices(BookSide.ASK)
+    best = {
+        BookSide.BID: bids[0] if bids else 0,
+        BookSide.ASK: asks[0] if asks else PRICE_TICKS_MAX,
+    }
+
+    def crosses(item: tuple[tuple[BookSide, int], int]) -> bool:
+        (side, ticks), lots = item
+        if side == BookSide.BID:
+            return lots > 0 and ticks >= best[BookSide.ASK]
+        return lots > 0 and ticks <= best[BookSide.BID]
+
+    return sorted(wanted.items(), key=crosses)
+
+
+def _resting_lots(makers: MakerBook, side: BookSide, ticks: int) -> int:
+    return sum(order.remaining_lots for order in makers.resting(side, ticks))
+
+
+def _set_level(makers: MakerBook, side: BookSide, ticks: int, lots: int) -> None:
+    """Bring the flow's orders of a level to a size; the oldest keep their place in the queue."""
+    orders = makers.resting(side, ticks)
+    resting = sum(order.remaining_lots for order in orders)
+    for order in reversed(orders):
+        if resting <= lots and len(orders) <= ORDERS_KEPT_MAX:
+            break
+        makers.exchange.cancel(order.id)
+        resting -= order.remaining_lots
+    if resting < lots:
+        makers.add(side, ticks, lots - resting)
+
+
+def _trade(makers: MakerBook, printed: _Print) -> None:
+    """Take what a print says was taken: the same token, side, price and size."""
+    side, ticks = printed.key
+    size = printed.size_lots
+    worth_micro = size * printed.price_ticks // PRICE_TICKS_MAX
+    if printed.side == Side.BUY and worth_micro < MICRO_PER_UNIT:
+        # The venue's minimum for a marketable BUY, which old prints break: ask for more than
+        # there is, and leave exactly the print's size.
+        _set_level(makers, side, ticks, size)
+        size = MICRO_PER_UNIT * PRICE_TICKS_MAX // printed.price_ticks + 1
+    elif _resting_lots(makers, side, ticks) < size:
+        _set_level(makers, side, ticks, size)
+    order = makers.order(TAKER_ACCOUNT, side, ticks, size, OrderType.FAK)
+    order.outcome, order.side, order.price_ticks = (
+        printed.outcome,
+        printed.side,
+        printed.price_ticks,
+    )
+    makers.exchange.submit(order)
