@@ -64,6 +64,10 @@ class SimMarket:
     accepting: bool = True
     protocol: int = 2
     """Which domain its orders are signed for: 2, or 3 for the newer protocol."""
+    seconds_delay: int = 0
+    """How long a marketable order waits, answered as delayed (live sports)."""
+    yes_worth_ticks: int | None = None
+    """What a YES token redeems for in ticks once the market is resolved: 0, 5,000 or 10,000."""
 
     def token(self, outcome: int) -> str:
         """Return the token id of outcome 0 (YES) or 1 (NO)."""

@@ -15,6 +15,7 @@ from random import Random
 
 from overround.clock import NS_PER_MS, NS_PER_S
 from overround.match.accounts import Accounts
+from overround.match.budget import size_by_cash
 from overround.match.engine import MatchingEngine
 from overround.match.types import (
     BookSide,
@@ -34,10 +35,10 @@ from overround.sim.catalog import SimCatalog, SimMarket
 from overround.sim.channel import Later, LevelChange, MarketChannel, Print
 from overround.sim.faults import Faults
 from overround.sim.history import HISTORY_KEPT, History
-from overround.sim.members import FIRST_MEMBER_ACCOUNT, Member, Members
+from overround.sim.members import FIRST_MEMBER_ACCOUNT, WALLETS, Member, Members, owner_of
 from overround.sim.notices import NoticeKind, Notices
 from overround.sim.orderlog import OrderLog
-from overround.sim.records import UNKNOWN_OWNER, OrderRecord, Party, TradeRecord
+from overround.sim.records import DONE_STATUS, UNKNOWN_OWNER, OrderRecord, Party, TradeRecord
 from overround.sim.tape import Print as TapePrint
 from overround.sim.tape import Tape
 from overround.sim.userchannel import UserChannel
@@ -50,6 +51,9 @@ DONE_ORDERS_MAX = 20_000
 """Finished orders the engine remembers, most of them the flow's; members' have a history."""
 
 FLOW_ADDRESS = "0x000000000000000000000000000000000000f10e"
+
+COARSE_TICK, FINE_TICK = 100, 10
+"""The tick that changes near the ends of the price range, and what it becomes."""
 
 HEARTBEAT_LAPSE_NS = 10 * NS_PER_S
 """A member that has started beating loses its orders this long after its last beat."""
@@ -87,8 +91,12 @@ class Exchange:
         settlement: Settlement | None = None,
         swapped_share: float = 0.02,
         history_kept: int = HISTORY_KEPT,
+        auto_tick: bool = False,
     ) -> None:
-        """``now_ns`` gives wall time in nanoseconds; ``later`` schedules settlements."""
+        """``now_ns`` gives wall time in nanoseconds; ``later`` schedules settlements.
+
+        With ``auto_tick`` a tick of 0.01 becomes 0.001 once a trade is below 0.04 or above 0.96.
+        """
         self.catalog = catalog
         self.accounts = Accounts()
         self.engine = MatchingEngine(self.accounts, fee_micro, done_orders_max=DONE_ORDERS_MAX)
@@ -113,9 +121,13 @@ class Exchange:
         self._settlement = settlement or Settlement()
         self._bursts: dict[int, _Burst] = {}
         self._depth = 0
+        self._auto_tick = auto_tick
         self._placing: OrderRecord | None = None
         for market in catalog.markets:
             self.open_market(market)
+        for index, event in enumerate(catalog.events):
+            if event.set_id and len(event.markets) > 1:
+                self.accounts.define_set(index, tuple(market.index for market in event.markets))
 
     @property
     def now_ms(self) -> int:
@@ -130,7 +142,14 @@ class Exchange:
     def open_market(self, market: SimMarket) -> None:
         """Start matching in a market of the catalog; its book is empty until orders come."""
         # The flow may rest leavings below the minimum, as recorded books do; members may not.
-        self.engine.add_market(replace(market.rules, min_size_lots=1))
+        refined = self._auto_tick and market.rules.tick_ticks == COARSE_TICK
+        rules = replace(
+            market.rules,
+            min_size_lots=1,
+            rebate_ppm=round(market.rebate_rate * 1_000_000),
+            fine_tick_ticks=FINE_TICK if refined else 0,
+        )
+        self.engine.add_market(rules)
         self.books.append(WireBook(market, self.now_ms))
 
     # -- bursts --------------------------------------------------------------------------
@@ -169,6 +188,9 @@ class Exchange:
         """Submit a member's order; None if it was accepted, else why not."""
         if record.order.size_lots < record.market.rules.min_size_lots:
             return OrderRejected(record.order, RejectCode.BELOW_MIN_SIZE)
+        if record.budget_micro:
+            depth = self.engine.depth(record.order.market)
+            record.order.size_lots = size_by_cash(record.order, depth, record.budget_micro)
         with self.burst():
             self._placing = record
             events = self.engine.submit(record.order, self.now_ms)
@@ -210,6 +232,8 @@ class Exchange:
                 record = self.orders.get(order_id)
                 if record is None or record.account != member.account:
                     refused[order_id] = "Order not found or already canceled"
+                elif record.status == "DELAYED":
+                    refused[order_id] = "order is delayed, it cannot be canceled while pending"
                 elif self.cancel(order_id):
                     cancelled.append(order_id)
                 elif record.status == "MATCHED":
@@ -219,8 +243,13 @@ class Exchange:
         return cancelled, refused
 
     def open_records(self, account: int) -> list[OrderRecord]:
-        """Return a member's resting orders, oldest first."""
-        return [self.orders[order.id] for order in self.engine.open_orders(account)]
+        """Return a member's resting orders, oldest first, those of all its wallets."""
+        found: list[Order] = []
+        for wallet in range(account, account + WALLETS):
+            found += self.engine.open_orders(wallet)
+        if found and found[-1].account != found[0].account:
+            found.sort(key=lambda order: order.created_epoch_ms)
+        return [self.orders[order.id] for order in found]
 
     def expire(self) -> None:
         """Take out the GTD orders whose time has come."""
@@ -233,8 +262,13 @@ class Exchange:
             if member.heartbeat_id and now_ns - member.heartbeat_ns > HEARTBEAT_LAPSE_NS:
                 member.heartbeat_id = ""
                 self.log.write("heartbeat_lapsed", account=member.address)
-                with self.burst():
-                    self._apply(self.engine.cancel_all(member.account))
+                for wallet in member.wallets:
+                    self.carry_out(self.engine.cancel_all(wallet.account))
+
+    def carry_out(self, events: list[Event]) -> None:
+        """Tell everyone what came of a command given to the engine directly."""
+        with self.burst():
+            self._apply(events)
 
     def set_tick(self, market: int, tick_ticks: int) -> None:
         """Change a market's tick: cancels what is off the new grid, tells everyone."""
@@ -247,10 +281,11 @@ class Exchange:
         with self.burst():
             self._apply(self.engine.close_market(market.index))
 
-    def fund(self, member: Member, cash_micro: int) -> None:
-        """Give a member play money."""
-        self.accounts.deposit(member.account, cash_micro)
-        self.log.write("deposit", account=member.address, cash_micro=cash_micro)
+    def fund(self, member: Member, cash_micro: int, signature_type: int = 0) -> None:
+        """Give a member's wallet play money."""
+        wallet = member.wallets[signature_type]
+        self.accounts.deposit(wallet.account, cash_micro)
+        self.log.write("deposit", account=wallet.address, cash_micro=cash_micro)
 
     def trades_of(self, account: int) -> list[TradeRecord]:
         """Return a member's trades, oldest first."""
@@ -259,6 +294,10 @@ class Exchange:
     # -- events --------------------------------------------------------------------------
 
     def _apply(self, events: list[Event]) -> None:
+        last = events[-1] if events else None
+        if isinstance(last, LevelChanged) and isinstance(events[0], OrderAccepted):
+            # What a taker leaves resting is told before the levels it took (as recorded).
+            self._pending(last.market).levels[last.side, last.price_ticks] = last.size_lots
         for event in events:
             if isinstance(event, LevelChanged):
                 key = (event.side, event.price_ticks)
@@ -303,11 +342,9 @@ class Exchange:
         if record is None:
             return
         self.history.order_done(event.order.id)
+        record.status = DONE_STATUS.get(event.reason, "CANCELED")
         if event.reason == DoneReason.FILLED:
-            record.status = "MATCHED"
             return
-        expired = event.reason == DoneReason.EXPIRED
-        record.status = "CANCELED_EXPIRED_ORDER" if expired else "CANCELED"
         self.log.write(
             "canceled",
             order_id=event.order.id,
@@ -360,9 +397,10 @@ class Exchange:
             bucket=len(known.trades) if known else 0,
             updated_s=self.now_s,
         )
-        self.history.add_trade(record, sorted(members))
+        owners = {owner_of(account) for account in members}
+        self.history.add_trade(record, sorted(members | owners))
         self._records[matched.trade_id] = record
-        self._log_trade(record)
+        self.log.write("trade", **record.line(self.orders))
         for order in (taker, *(leg.order for leg in matched.legs)):
             own = self.orders.get(order.id)
             if own is not None:
@@ -377,42 +415,6 @@ class Exchange:
         late_ms = self.faults.value("settle-late") if self.faults.take("settle-late") else 0
         self._later((settle.mined_ms + late_ms) / 1000, lambda: self._mined(record))
         self._later((settle.confirmed_ms + late_ms) / 1000, lambda: self._settled(record))
-
-    def _log_trade(self, record: TradeRecord) -> None:
-        matched = record.matched
-
-        def who(order: Order) -> str | None:
-            own = self.orders.get(order.id)
-            return own.party.address if own else None
-
-        self.log.write(
-            "trade",
-            trade_id=record.id,
-            market=record.market.condition_id,
-            token_id=record.market.token(matched.outcome),
-            transaction=record.transaction,
-            taker_order_id=matched.taker_order.id,
-            taker=who(matched.taker_order),
-            outcome=int(matched.outcome),
-            side=matched.side.name,
-            price_ticks=matched.price_ticks,
-            size_lots=matched.size_lots,
-            cash_micro=matched.cash_micro,
-            fee_micro=matched.fee_micro,
-            makers=[
-                {
-                    "order_id": leg.order.id,
-                    "account": who(leg.order),
-                    "outcome": int(leg.outcome),
-                    "side": leg.side.name,
-                    "price_ticks": leg.price_ticks,
-                    "size_lots": leg.size_lots,
-                    "cash_micro": leg.cash_micro,
-                    "form": leg.form.name,
-                }
-                for leg in matched.legs
-            ],
-        )
 
     # -- settlement ----------------------------------------------------------------------
 

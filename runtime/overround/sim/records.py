@@ -6,17 +6,27 @@ or text, status prefix, nulls); both are made here so that the differences stand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from overround.match.types import Matched, Order, Outcome
+from overround.match.types import DoneReason, Matched, Order, Outcome
 from overround.sim.catalog import SimMarket
 from overround.units import format_price, format_size
 
-__all__ = ["OrderRecord", "Party", "TradeRecord"]
+__all__ = ["DONE_STATUS", "OrderRecord", "Party", "TradeRecord"]
 
 UNKNOWN_OWNER = "00000000-0000-0000-0000-000000000000"
 """API key shown for traders that are no members (the synthetic flow)."""
+
+
+DONE_STATUS = {
+    DoneReason.FILLED: "MATCHED",
+    DoneReason.EXPIRED: "CANCELED_EXPIRED_ORDER",
+    DoneReason.MARKET_RESOLVED: "CANCELED_MARKET_RESOLVED",
+    DoneReason.NOT_ENOUGH_BALANCE: "CANCELED_NOT_ENOUGH_BALANCE",
+}
+"""The venue's word for how an order ended; for every other reason CANCELED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +159,40 @@ class TradeRecord:
             **self._common(taker_view=taker_view, status=self.status),
             "trade_owner": self.taker.api_key,
             "timestamp": str(epoch_ms),
+        }
+
+    def line(self, orders: Mapping[str, OrderRecord]) -> dict[str, Any]:
+        """Return what the exchange's own log says of it; ``orders`` are the members'."""
+        matched = self.matched
+
+        def who(order: Order) -> str | None:
+            own = orders.get(order.id)
+            return own.party.address if own else None
+
+        return {
+            "trade_id": self.id,
+            "market": self.market.condition_id,
+            "token_id": self.market.token(matched.outcome),
+            "transaction": self.transaction,
+            "taker_order_id": matched.taker_order.id,
+            "taker": who(matched.taker_order),
+            "outcome": int(matched.outcome),
+            "side": matched.side.name,
+            "price_ticks": matched.price_ticks,
+            "size_lots": matched.size_lots,
+            "cash_micro": matched.cash_micro,
+            "fee_micro": matched.fee_micro,
+            "makers": [
+                {
+                    "order_id": leg.order.id,
+                    "account": who(leg.order),
+                    "outcome": int(leg.outcome),
+                    "side": leg.side.name,
+                    "price_ticks": leg.price_ticks,
+                    "size_lots": leg.size_lots,
+                    "cash_micro": leg.cash_micro,
+                    "form": leg.form.name,
+                }
+                for leg in matched.legs
+            ],
         }
