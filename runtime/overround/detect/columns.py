@@ -10,18 +10,10 @@ import numpy as np
 
 from overround.detect.kernels import Kernels
 from overround.detect.relations import Relations
-from overround.layout.change import BookFlag
+from overround.layout.change import is_sound
 from overround.units import PRICE_TICKS_MAX
 
-__all__ = ["Columns", "Hits", "is_sound", "warm"]
-
-_JUDGED = BookFlag.TRUSTED | BookFlag.CROSSED | BookFlag.RESOLVED
-"""Flags that decide whether a book may be traded on."""
-
-
-def is_sound(flags: int) -> bool:
-    """Return whether a book's flags say trusted, and neither crossed nor resolved."""
-    return flags & _JUDGED == BookFlag.TRUSTED
+__all__ = ["Columns", "Hits", "warm"]
 
 
 class Hits:
@@ -83,8 +75,7 @@ class Columns:
     def apply_slots(self, markets: np.ndarray, slots: np.ndarray) -> None:
         """Overwrite the columns of these markets with board slots, whatever their version."""
         self.version[markets] = (slots["sequence"] // 2) & 0xFFFFFFFF
-        flags = slots["flags"] & np.uint32(_JUDGED)
-        self.trusted[markets] = flags == BookFlag.TRUSTED
+        self.trusted[markets] = is_sound(slots["flags"])
         self.bid_ticks[markets] = slots["bid_ticks"][:, 0]
         self.ask_ticks[markets] = np.where(
             slots["ask_levels"] > 0, slots["ask_ticks"][:, 0], PRICE_TICKS_MAX

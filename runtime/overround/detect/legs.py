@@ -9,9 +9,9 @@ import numpy as np
 
 from overround.decide.intents import NO, YES
 from overround.decide.strategy import SignalKind, SignalLeg
-from overround.detect.columns import is_sound
 from overround.detect.relations import Relations
 from overround.layout.board import BOARD
+from overround.layout.change import is_sound
 from overround.shm.broadcast import BroadcastReader
 from overround.shm.segment import Segment
 from overround.shm.slots import Slots

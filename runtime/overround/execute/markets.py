@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from overround.decide.risk import BookView, MarketView
+from overround.layout.board import BOARD
+from overround.layout.catalog import SET_NONE, MarketStatus
+from overround.layout.change import is_sound
 from overround.ledger.records import MarketNote
 from overround.shm.segment import Segment
 from overround.shm.slots import Slots
 
 __all__ = ["MarketInfo", "Markets", "SharedMarkets"]
 
-ACTIVE: Final = 1
-TRUSTED: Final = 1
-"""Bit 0 of a book's flags."""
 TAKING_BUY_MIN_MICRO: Final = 1_000_000
 """The venue refuses purchases that trade at once and are worth less than one unit."""
-SET_NONE: Final = 0xFFFF_FFFF
+_LADDER: Final = ("bid_ticks", "bid_lots", "ask_ticks", "ask_lots")
 _V3_ZERO_BITS: Final = ((1 << 64) - 1) << 40
 NO_BOOK: Final = BookView(False, False, 0, 0, 10_000, 0, 0)
 
@@ -99,6 +101,9 @@ class SharedMarkets:
         self._tokens: dict[str, tuple[int, int]] = {}
         self._sets: dict[int, tuple[str, ...]] = {}
         self._raw = b""
+        self._slot = np.zeros(1, BOARD)
+        self._columns = {name: self._slot[name][0] for name in _LADDER}
+        """The slot's arrays, in place: looking them up costs more than copying the slot."""
 
     def refresh(self) -> int:
         """Read the catalog anew (it grows, and rows change); return its size. Not per order."""
@@ -136,7 +141,7 @@ class SharedMarkets:
             condition_id=_text(row["condition_id"]),
             token_yes=_text(row["token_yes"]),
             token_no=_text(row["token_no"]),
-            active=int(row["status"]) == ACTIVE,
+            active=int(row["status"]) == MarketStatus.ACTIVE,
             tick_ticks=int(row["tick_ticks"]),
             min_size_lots=int(row["min_size_lots"]),
             neg_risk=bool(row["neg_risk"]),
@@ -170,16 +175,17 @@ class SharedMarkets:
         segment, slots = entry
         epoch = int(segment.epoch)
         usable = segment.usable(now_ns, self._lease_ns)
-        row = slots.load(index)
-        if row is None or not usable or int(segment.epoch) != epoch:
+        whole = slots.load_into(index, self._slot)
+        if not whole or not usable or int(segment.epoch) != epoch:
             return NO_BOOK, 0
-        bids = _side(row["bid_ticks"], row["bid_lots"], int(row["bid_levels"]))
-        asks = _side(row["ask_ticks"], row["ask_lots"], int(row["ask_levels"]))
+        row, columns = self._slot, self._columns
+        bids = _side(columns["bid_ticks"], columns["bid_lots"], row["bid_levels"].item())
+        asks = _side(columns["ask_ticks"], columns["ask_lots"], row["ask_levels"].item())
         bid_ticks, bid_lots = bids[0] if bids else (0, 0)
         ask_ticks, ask_lots = asks[0] if asks else (10_000, 0)
         view = BookView(
             usable=True,
-            trusted=bool(int(row["flags"]) & TRUSTED),
+            trusted=is_sound(row["flags"].item()),
             epoch=epoch,
             bid_ticks=bid_ticks,
             ask_ticks=ask_ticks,
@@ -188,7 +194,7 @@ class SharedMarkets:
             bids=bids,
             asks=asks,
         )
-        return view, int(row["tick_ticks"])
+        return view, row["tick_ticks"].item()
 
 
 def _text(value: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntFlag
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,18 @@ class BookFlag(IntFlag):
     SNAPSHOT = 2
     CROSSED = 4
     RESOLVED = 8
+
+
+_JUDGED = int(BookFlag.TRUSTED | BookFlag.CROSSED | BookFlag.RESOLVED)
+_TRUSTED = int(BookFlag.TRUSTED)
+
+
+def is_sound(flags: Any) -> Any:
+    """Return whether a book may be traded on: trusted, and neither crossed nor resolved.
+
+    ``flags`` is one book's as an int, or an array of many.
+    """
+    return flags & _JUDGED == _TRUSTED
 
 
 CHANGE = np.dtype(

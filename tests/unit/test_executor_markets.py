@@ -1,0 +1,61 @@
+"""The books an executor judges by: the slot as it stands, or no book at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from oracle.regions import SHARE, Regions
+from overround.execute.markets import NO_BOOK, SharedMarkets
+from overround.layout.change import BookFlag
+
+NOW_NS = 5_000_000_000
+LEASE_NS = 500_000_000
+TOP = (4_800, 30, 5_000, 40)
+TRUSTED = int(BookFlag.TRUSTED)
+
+
+@pytest.fixture(name="regions")
+def fixture_regions() -> Iterator[Regions]:
+    regions = Regions()
+    regions.add_market()
+    regions.add_market()
+    regions.beat(NOW_NS)
+    yield regions
+    regions.close()
+
+
+@pytest.fixture(name="markets")
+def fixture_markets(regions: Regions) -> SharedMarkets:
+    markets = SharedMarkets(regions.catalog, {0: (regions.board_segment, regions.board)}, LEASE_NS)
+    markets.refresh()
+    return markets
+
+
+def test_a_book_shows_the_levels_of_its_own_slot(regions: Regions, markets: SharedMarkets) -> None:
+    regions.store(0, TOP, now_ns=NOW_NS)
+    regions.store(1, (0, 0, 5_500, 7), now_ns=NOW_NS)
+    first, tick_ticks = markets.book(0, NOW_NS)
+    second, _ = markets.book(1, NOW_NS)
+    assert (first.usable, first.trusted, tick_ticks) == (True, True, 100)
+    assert (first.bids, first.asks) == (((4_800, 30 * SHARE),), ((5_000, 40 * SHARE),))
+    assert (second.bid_ticks, second.bid_lots, second.bids) == (0, 0, ())
+    assert (second.ask_ticks, second.ask_lots) == (5_500, 7 * SHARE)
+    assert first.bids == ((4_800, 30 * SHARE),)  # a later look does not reach back
+
+
+@pytest.mark.parametrize("flag", [BookFlag.CROSSED, BookFlag.RESOLVED])
+def test_trusted_is_not_enough(regions: Regions, markets: SharedMarkets, flag: BookFlag) -> None:
+    regions.store(0, TOP, now_ns=NOW_NS, flags=TRUSTED | int(flag))
+    book, _ = markets.book(0, NOW_NS)
+    assert (book.usable, book.trusted) == (True, False)
+
+
+def test_a_silent_owner_has_no_book(regions: Regions, markets: SharedMarkets) -> None:
+    regions.store(0, TOP, now_ns=NOW_NS)
+    assert markets.book(0, NOW_NS + LEASE_NS)[0].usable
+    assert markets.book(0, NOW_NS + LEASE_NS + 1) == (NO_BOOK, 0)
+    regions.board_segment.take_over()
+    assert markets.book(0, NOW_NS) == (NO_BOOK, 0)  # not before the next owner beats
+    assert markets.book(99, NOW_NS) == (NO_BOOK, 0)
