@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from overround.errors import OverroundError
 from overround.sim.catalog import SimMarket
 from overround.sim.exchange import Exchange
 from overround.sim.faults import HttpFault
@@ -79,7 +80,7 @@ class ControlApi:
                 return json_response(do(body))
             except KeyError as missing:
                 return error(400, f"missing or unknown: {missing}")
-            except (TypeError, ValueError) as wrong:
+            except (ArithmeticError, AttributeError, OverroundError, TypeError, ValueError) as wrong:
                 return error(400, str(wrong))
 
         return handle
@@ -90,7 +91,7 @@ class ControlApi:
     # -- faults --------------------------------------------------------------------------
 
     def _fault(self, body: dict[str, Any]) -> Any:
-        """``{name, value, market, at_s, for_s}``: a switch of the table; 0 turns it off.
+        """``{switch, value, market, at_s, for_s}``: a switch of the table; 0 turns it off.
 
         ``{path, count, method, before_ms, delay_ms, lose, status, text}``: trouble for the next
         requests under a path. ``{clear}``: everything off. Answers with what is on.
@@ -98,10 +99,10 @@ class ControlApi:
         faults = self._exchange.faults
         if body.get("clear"):
             self._board.clear()
-        elif "name" in body:
+        elif "switch" in body:
             self._board.run(
                 Plan(
-                    str(body["name"]),
+                    str(body["switch"]),
                     float(body.get("value", 1)),
                     str(body.get("market", "")),
                     float(body.get("at_s", 0)),
