@@ -27,6 +27,9 @@ __all__ = ["ControlApi"]
 RAW_FRAME_BYTES_MAX = 8 << 20
 """Largest frame ``/sim/frame`` makes by repetition."""
 
+WRONG_INPUT = (AttributeError, OverflowError, OverroundError, TypeError, ValueError)
+"""What a command raises when a value of its body is none it can use."""
+
 Command = Callable[[dict[str, Any]], Any]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -80,7 +83,7 @@ class ControlApi:
                 return json_response(do(body))
             except KeyError as missing:
                 return error(400, f"missing or unknown: {missing}")
-            except (ArithmeticError, AttributeError, OverroundError, TypeError, ValueError) as wrong:
+            except WRONG_INPUT as wrong:
                 return error(400, str(wrong))
 
         return handle
