@@ -43,6 +43,7 @@ class Plan:
     wide: int = 2
     markets: int = 500
     per_client: int = 5
+    history: int = 5_000
     seed: int = 1
 
 
@@ -253,7 +254,8 @@ def run(plan: Plan) -> dict[str, Any]:
         log = Path(folder) / "log.jsonl"
         quiet = ("--rate", "0", "--edge-every", "0")
         funded = ("--accounts", str(plan.accounts), "--cash", "10000000")
-        with running(*quiet, *funded, "--log", str(log)) as sim:
+        kept = ("--history", str(plan.history))
+        with running(*quiet, *funded, *kept, "--log", str(log)) as sim:
             return uvloop.run(drive(plan, sim, log))
 
 

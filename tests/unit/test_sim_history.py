@@ -57,10 +57,10 @@ def test_only_the_latest_finished_orders_and_trades_stay() -> None:
     exchange.engine.check()
 
 
-def test_forgotten_ids_stay_known_for_half_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("overround.sim.history.FORGOTTEN_MAX", 8)
+def test_forgotten_ids_stay_known_for_a_table_or_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overround.sim.history.FORGOTTEN_BITS", 3)
     rig = small_rig(1)
-    taken = [buy(rig, 990, OrderType.FAK) for _ in range(12)]
+    taken = [buy(rig, 990, OrderType.FAK) for _ in range(14)]
     history = rig.exchange.history
     assert all(history.knows(order) for order in taken[-6:])
     assert not history.knows(taken[0])

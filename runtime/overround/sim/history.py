@@ -7,6 +7,7 @@ good deal longer: an old signed order that is sent again is refused, not traded 
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
 
@@ -15,14 +16,41 @@ from overround.sim.records import OrderRecord, TradeRecord
 __all__ = ["HISTORY_KEPT", "History"]
 
 HISTORY_KEPT = 50_000
-"""Finished orders, and settled trades, kept for queries: at most some 200 MB of both."""
+"""Finished orders, and settled trades, kept for queries: some 200 MB of both at most."""
 
-FORGOTTEN_MAX = 1_000_000
-"""Ids of forgotten orders known at least half this long (eight bytes of each): some 64 MB."""
+FORGOTTEN_BITS = 20
+"""Two tables of 2**20 eight-byte places (16 MB) know the last half to one million ids."""
 
 
-def _short(order_id: str) -> int:
-    return int(order_id[2:18], 16)
+class _Marks:
+    """A set of eight-byte marks of ids, of fixed size; ``full`` at half its places."""
+
+    __slots__ = ("_count", "_mask", "_places")
+
+    def __init__(self, bits: int) -> None:
+        self._mask = (1 << bits) - 1
+        self._places = array("Q", bytes(8 << bits))
+        self._count = 0
+
+    @property
+    def full(self) -> bool:
+        return 2 * self._count > self._mask
+
+    def _find(self, order_id: str) -> tuple[int, int]:
+        mark = int(order_id[2:18], 16) or 1  # ids are digests: any 64 bits of them are random
+        place = mark & self._mask
+        while self._places[place] not in (0, mark):
+            place = (place + 1) & self._mask
+        return place, mark
+
+    def add(self, order_id: str) -> None:
+        place, mark = self._find(order_id)
+        self._places[place] = mark
+        self._count += 1
+
+    def __contains__(self, order_id: str) -> bool:
+        place, mark = self._find(order_id)
+        return self._places[place] == mark
 
 
 class History:
@@ -37,8 +65,7 @@ class History:
         self._kept = kept
         self._done: deque[str] = deque()
         self._settled: deque[TradeRecord] = deque()
-        self._forgotten: set[int] = set()
-        self._forgotten_before: set[int] = set()
+        self._forgotten = self._forgotten_before = _Marks(FORGOTTEN_BITS)
         self._of: dict[int, dict[str, TradeRecord]] = {}
         self._accounts: dict[str, tuple[int, ...]] = {}
 
@@ -46,8 +73,7 @@ class History:
         """Return whether an order of this id was ever accepted, as far as memory goes."""
         if order_id in self.orders:
             return True
-        short = _short(order_id)
-        return short in self._forgotten or short in self._forgotten_before
+        return order_id in self._forgotten or order_id in self._forgotten_before
 
     def add_order(self, record: OrderRecord) -> None:
         """Note an accepted order."""
@@ -61,9 +87,9 @@ class History:
         oldest = self._done.popleft()
         if self.orders.pop(oldest, None) is None:
             return
-        self._forgotten.add(_short(oldest))
-        if len(self._forgotten) > FORGOTTEN_MAX // 2:
-            self._forgotten_before, self._forgotten = self._forgotten, set()
+        if self._forgotten.full:
+            self._forgotten_before, self._forgotten = self._forgotten, _Marks(FORGOTTEN_BITS)
+        self._forgotten.add(oldest)
 
     def add_trade(self, record: TradeRecord, accounts: Iterable[int]) -> None:
         """Note a trade of these members' accounts."""
