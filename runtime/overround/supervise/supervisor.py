@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import aiohttp
@@ -18,7 +19,7 @@ import structlog
 
 from overround.clock import NS_PER_MS, epoch_s, monotonic_ns
 from overround.config.schema import Mode, Settings
-from overround.errors import HostError, OverroundError, SafetyError
+from overround.errors import ConfigError, HostError, OverroundError, SafetyError
 from overround.observe.metrics import Value
 from overround.shm.kill import KillReason
 from overround.shm.member import READY
@@ -78,27 +79,30 @@ class Supervisor:
         self._usage_at_end: dict[int, tuple[int, float]] = {}
         require_armed(settings, armed)
         _refuse_a_second(settings.instance)
+        # All that may be refused comes before the regions: without a supervisor none removes them.
+        directory = _prepare_folder(settings)
+        environments = {
+            plan.name: child_environment(
+                plan.role,
+                settings.supervise,
+                settings.account.private_key_env,
+                environment,
+                armed=armed,
+            )
+            for plan in PLAN
+        }
         removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
         self.instance = Instance(
             settings, (*PLAN, *(ProcessPlan(name, "exchange") for name in self._external))
         )
-        directory = settings.instance_dir
-        (directory / "logs").mkdir(parents=True, exist_ok=True)
-        (directory / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2) + "\n")
         self.processes = {
             plan.name: ManagedProcess(
                 plan.name,
                 plan.role,
                 child_command(self.instance.roster.segment.name, plan.name, directory),
-                child_environment(
-                    plan.role,
-                    settings.supervise,
-                    settings.account.private_key_env,
-                    environment,
-                    armed=armed,
-                ),
+                environments[plan.name],
                 directory / "logs" / f"{plan.name}.log",
             )
             for plan in PLAN
@@ -320,6 +324,19 @@ def _refuse_a_second(instance: str) -> None:
     """Refuse to run an instance twice: two executors would share one journal and one wallet."""
     if any(run.alive and run.instance == instance for run in list_runs()):
         raise HostError(f"instance '{instance}' is already running: stop it, or name another")
+
+
+def _prepare_folder(settings: Settings) -> Path:
+    """Make the instance's folder and leave the settings there. Raises ConfigError."""
+    directory = settings.instance_dir
+    try:
+        (directory / "logs").mkdir(parents=True, exist_ok=True)
+        (directory / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        raise ConfigError(
+            f"run_dir {settings.run_dir}: {error.strerror}; name a folder we may write"
+        ) from None
+    return directory
 
 
 def require_armed(settings: Settings, armed: bool) -> None:
