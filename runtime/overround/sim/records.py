@@ -103,7 +103,7 @@ class TradeRecord:
     status: str = "MATCHED"
     updated_s: int = 0
 
-    def _maker_orders(self) -> list[dict[str, Any]]:
+    def _maker_orders(self, fee_rate_bps: str) -> list[dict[str, Any]]:
         return [
             {
                 "order_id": leg.order.id,
@@ -111,7 +111,7 @@ class TradeRecord:
                 "maker_address": party.address,
                 "matched_amount": format_size(leg.size_lots),
                 "price": format_price(leg.price_ticks),
-                "fee_rate_bps": "",
+                "fee_rate_bps": fee_rate_bps,
                 "asset_id": self.market.token(leg.outcome),
                 "outcome": self.market.outcomes[leg.outcome],
                 "outcome_index": int(leg.outcome),
@@ -120,7 +120,7 @@ class TradeRecord:
             for leg, party in zip(self.matched.legs, self.makers, strict=True)
         ]
 
-    def _common(self, *, taker_view: bool, status: str) -> dict[str, Any]:
+    def _common(self, *, taker_view: bool, status: str, maker_fee: str) -> dict[str, Any]:
         matched = self.matched
         return {
             "id": self.id,
@@ -140,13 +140,15 @@ class TradeRecord:
             "maker_address": self.taker.address,
             "transaction_hash": self.transaction,
             "trader_side": "TAKER" if taker_view else "MAKER",
-            "maker_orders": self._maker_orders(),
+            "maker_orders": self._maker_orders(maker_fee),
         }
 
     def rest(self, *, taker_view: bool) -> dict[str, Any]:
         """Return the object of ``/data/trades`` as one of the parties reads it."""
         return {
-            **self._common(taker_view=taker_view, status=f"TRADE_STATUS_{self.status}"),
+            **self._common(
+                taker_view=taker_view, status=f"TRADE_STATUS_{self.status}", maker_fee="0"
+            ),
             "match_time_nano": str(self.match_ns),
             "err_msg": None,
         }
@@ -156,7 +158,8 @@ class TradeRecord:
         return {
             "event_type": "trade",
             "type": "TRADE",
-            **self._common(taker_view=taker_view, status=self.status),
+            # A maker's rate is empty on the channel, as recorded; clients refuse that over REST.
+            **self._common(taker_view=taker_view, status=self.status, maker_fee=""),
             "trade_owner": self.taker.api_key,
             "timestamp": str(epoch_ms),
         }
