@@ -100,10 +100,13 @@ def test_unchanged_market_is_not_rewritten(instance: Instance):
     assert instance.catalog.load(0)["sequence"] == before
 
 
-def test_full_catalog_counts_what_it_leaves_out(instance: Instance):
+def test_full_catalog_tells_what_it_leaves_out(instance: Instance):
     writer = CatalogWriter(instance.catalog)
     assert writer.update([spec(number) for number in range(6)]) == 4
-    assert writer.dropped == 2
+    assert writer.left_out == 2
+    closed = [spec(number, accepting_orders=number < 5) for number in range(6)]
+    writer.update(closed)
+    assert writer.left_out == 1  # of the round, and only what could be traded
 
 
 def test_market_not_yet_open_is_left_out(instance: Instance):

@@ -39,7 +39,9 @@ class CatalogWriter:
         self._slots = slots
         self._index_of: dict[str, int] = {}
         self._set_of: dict[str, int] = {}
-        self.dropped = 0
+        self._log = structlog.get_logger()
+        self.left_out = 0
+        """Open markets of the latest round that the full catalog has no row for."""
 
     @property
     def markets(self) -> int:
@@ -49,6 +51,7 @@ class CatalogWriter:
     def update(self, specs: list[MarketSpec]) -> int:
         """Apply one discovery round; returns how many markets are new."""
         added = 0
+        left_out = 0
         for spec in specs:
             index = self._index_of.get(spec.condition_id)
             if index is not None:
@@ -56,13 +59,22 @@ class CatalogWriter:
                 before = self._slots.load(index)
                 if before is None or _differs(before, record):
                     self._slots.store(index, record)
+            elif not spec.accepting_orders:
+                continue
             elif self.markets >= self._slots.segment.capacity:
-                self.dropped += 1
-            elif spec.accepting_orders:
+                left_out += 1
+            else:
                 index = self.markets
                 self._slots.append(self._record(spec, index))
                 self._index_of[spec.condition_id] = index
                 added += 1
+        if left_out != self.left_out:
+            self._log.warning(
+                "catalog is full: raise capacity.markets, or name fewer venue.event_slugs",
+                left_out=left_out,
+                capacity=self._slots.segment.capacity,
+            )
+        self.left_out = left_out
         return added
 
     def _record(self, spec: MarketSpec, index: int) -> np.void:

@@ -152,6 +152,7 @@ class Supervisor:
         )
         report["mode"] = self.settings.mode.value
         report["markets"] = self._catalog.markets
+        report["markets_left_out"] = self._catalog.left_out
         return report
 
     def _cpu_usage(self, pid: int) -> tuple[int, float]:
