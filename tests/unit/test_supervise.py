@@ -186,10 +186,15 @@ def test_report_adds_processes_up_and_names_causes(instance: Instance):
     meters.add(Value.UNTRUSTED_START, 3)
     meters.add(Value.UNTRUSTED_HASH, 2)
     meters.record(Histogram.FRAME, 1_500)
+    meters.add(Value.UNKNOWN_EVENT, 3)
+    meters.add(Value.REST_FAILED)
     report = build_report(instance.roster.processes(), instance.meters)
     assert report["frames"] == 5
     assert report["untrusted_events"] == 2
     assert report["untrusted_by_cause"] == {"hash": 2}
+    assert (report["unknown"], report["unknown_assets"], report["malformed"]) == (3, 0, 0)
+    assert report["counters"]["rest_failed"] == 1
+    assert "laps" not in report["counters"]
     assert report["stage_latency_ns"]["frame"]["count"] == 1
     assert report["stage_latency_ns"]["frame"]["max"] == 1_500
     seen = read_instance(instance.settings.instance)

@@ -27,6 +27,9 @@ _REPORTED = {
     "books_verified": Value.BOOKS_VERIFIED,
     "hash_checked": Value.HASH_CHECKED,
     "hash_failed": Value.HASH_FAILED,
+    "unknown": Value.UNKNOWN_EVENT,
+    "unknown_assets": Value.UNKNOWN_ASSET,
+    "stale": Value.STALE_DROPPED,
     "reconnects": Value.RECONNECTS,
     "hits": Value.HITS,
     "mirror_alarms": Value.MIRROR_ALARMS,
@@ -53,7 +56,8 @@ def build_report(
 ) -> dict[str, Any]:
     """Return counters, stage latencies in ns and process states of one instance.
 
-    ``usage`` gives (last CPU, CPU seconds) of a pid, also of one that has ended.
+    ``counters`` holds whatever was counted or gauged and is not zero, by its name in the table
+    of metrics; the other keys are those that people ask for first. ``usage`` gives (last CPU, CPU seconds) of a pid, also of one that has ended.
     """
     rows = list(processes)
     views = {row.name: meters(row.name) for row in rows}
@@ -66,6 +70,7 @@ def build_report(
     report["untrusted_by_cause"] = _nonzero(views.values(), UNTRUSTED, "untrusted_")
     report["malformed"] = total(*MALFORMED)
     report["malformed_by_reason"] = _nonzero(views.values(), MALFORMED, "malformed_")
+    report["counters"] = _nonzero(views.values(), Value)
     report["stage_latency_ns"] = stage_latencies(views.values())
     report["processes"] = {row.name: _process(row, *usage(row.pid)) for row in rows}
     return report
@@ -87,7 +92,9 @@ def stage_latencies(views: Iterable[MetersView]) -> dict[str, dict[str, int]]:
     return stages
 
 
-def _nonzero(views: Iterable[MetersView], values: Iterable[Value], prefix: str) -> dict[str, int]:
+def _nonzero(
+    views: Iterable[MetersView], values: Iterable[Value], prefix: str = ""
+) -> dict[str, int]:
     views = list(views)
     totals = {
         value.name.lower().removeprefix(prefix): sum(view.value(value) for view in views)
