@@ -139,6 +139,8 @@ def test_cancels_wait_for_room_in_order_and_plans_wait_behind_them(
     emit(writer, 14)
     for target in range(5):
         writer.cancel(market=0, target=target, account=0, strategy=1)
+    for _ in range(50):  # saying it again makes nothing longer
+        writer.cancel(market=0, target=4, account=0, strategy=1)
     assert writer.waiting == 3
     assert emit(writer, 1) is None
     first = regions.intents()

@@ -6,7 +6,6 @@ a cancel waits in the writer until there is room, and part of the ring is kept f
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -93,7 +92,9 @@ class IntentWriter:
         self._ttl_ns = ttl_ns
         self._clock = clock
         self._meters = meters
-        self._waiting: deque[NDArray[np.void]] = deque()
+        # By target, so it holds one for each order under way at most: while a cancel waits, no plan
+        # is taken, and a cancel repeated by an impatient strategy is the one that waits already.
+        self._waiting: dict[int, NDArray[np.void]] = {}
         self._reserve = max(1, producer.segment.capacity // _CANCEL_SHARE)
 
     @property
@@ -146,20 +147,21 @@ class IntentWriter:
         record["target_sequence"] = target
         record["legs"] = 1
         record["flags"] = IntentFlag.CANCEL
-        self._waiting.append(record)
+        self._waiting.setdefault(target, record)
         self.flush()
 
     def flush(self) -> int:
         """Push waiting cancels while there is room; return how many went."""
         done = 0
-        while self._waiting:
-            record = self._waiting[0]
+        for record in self._waiting.values():
             record["producer_sequence"] = record["plan"] = self._producer.next_sequence
             if not self._producer.try_push(record):
                 break
-            self._waiting.popleft()
-            self._meters.add(Value.INTENTS)
             done += 1
+        if done:
+            for target in list(self._waiting)[:done]:
+                del self._waiting[target]
+            self._meters.add(Value.INTENTS, done)
         return done
 
     def _free(self) -> int:
