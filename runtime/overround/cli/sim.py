@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from overround.sim.server import ServerSettings
 
 __all__ = ["run_sim", "sim"]
-
-
 FaultTurns = Annotated[
     list[str] | None,
     typer.Option(
@@ -31,22 +29,32 @@ LimitsMode = Annotated[
     str, typer.Option(help="The venue's rate limits: off, warn (headers only) or enforce.")
 ]
 LimitTier = Annotated[str, typer.Option(help="Rate-limit tier of every signer: standard to elite.")]
-
-
-FaultTurns = Annotated[
-    list[str] | None,
+MarketCount = Annotated[
+    int,
     typer.Option(
-        "--fault",
-        help="Turn a fault switch: NAME[=VALUE][/MARKET][@AT][+FOR], times in seconds; repeatable.",
+        min=0,
+        max=20_000,
+        help="How many markets: recorded ones, then generated, a busy few first; 0: recorded only.",
     ),
 ]
-ChaosSeed = Annotated[
-    int | None, typer.Option(help="Turn random fault switches, repeatable by this seed.")
+InformedTrades = Annotated[
+    float,
+    typer.Option(min=0, help="Trades by informed takers at each move of a market's value."),
 ]
-LimitsMode = Annotated[
-    str, typer.Option(help="The venue's rate limits: off, warn (headers only) or enforce.")
+LogFile = Annotated[
+    Path | None,
+    typer.Option(help="Write the exchange's order and trade log here (JSON lines)."),
 ]
-LimitTier = Annotated[str, typer.Option(help="Rate-limit tier of every signer: standard to elite.")]
+HistoryKept = Annotated[
+    int, typer.Option(min=1, help="Finished orders and settled trades kept for queries.")
+]
+EdgeEvery = Annotated[
+    float, typer.Option(help="Mean seconds between edges in the set; 0 opens none.")
+]
+StrictAmounts = Annotated[
+    bool, typer.Option(help="Refuse market buys finer than the venue's decimals.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the ready line as JSON alone.")]
 
 
 def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
@@ -78,36 +86,23 @@ def sim(
     ] = "synthetic",
     seed: Annotated[int, typer.Option(help="Seed of the flow, the accounts and the keys.")] = 1,
     rate: Annotated[float, typer.Option(help="Mean frames per second; 0 keeps books still.")] = 200,
-    edge_every: Annotated[
-        float, typer.Option(help="Mean seconds between edges in the set; 0 opens none.")
-    ] = 2.0,
+    markets: MarketCount = 0,
+    informed: InformedTrades = 1.0,
+    edge_every: EdgeEvery = 2.0,
     edge_hold_ms: Annotated[int, typer.Option(help="How long an untaken edge stands.")] = 1_500,
-    log: Annotated[
-        Path | None,
-        typer.Option(help="Write the exchange's order and trade log here (JSON lines)."),
-    ] = None,
+    log: LogFile = None,
     accounts: Annotated[int, typer.Option(help="How many funded test accounts.")] = 4,
     cash: Annotated[int, typer.Option(help="Dollars of play money in each.")] = 100_000,
     mined_ms: Annotated[int, typer.Option(help="From a match to MINED.")] = 50,
     confirmed_ms: Annotated[int, typer.Option(help="From a match to CONFIRMED.")] = 150,
     seconds: Annotated[float, typer.Option(help="Stop by itself after this long; 0: never.")] = 0.0,
-    strict_amounts: Annotated[
-        bool, typer.Option(help="Refuse market buys finer than the venue's decimals.")
-    ] = True,
-    history: Annotated[
-        int, typer.Option(min=1, help="Finished orders and settled trades kept for queries.")
-    ] = 50_000,
+    strict_amounts: StrictAmounts = True,
+    history: HistoryKept = 50_000,
     fault: FaultTurns = None,
     chaos: ChaosSeed = None,
     limits: LimitsMode = "off",
     limit_tier: LimitTier = "standard",
-    fault: FaultTurns = None,
-    chaos: ChaosSeed = None,
-    limits: LimitsMode = "off",
-    limit_tier: LimitTier = "standard",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the ready line as JSON alone.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a local exchange: REST, WebSockets, real order matching, play money.
 
@@ -135,13 +130,10 @@ def sim(
         log=log,
         accounts=accounts,
         cash_micro=cash * MICRO_PER_UNIT,
-        flow=FlowSettings(rate=rate, edges=EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms)),
+        markets=markets,
+        flow=FlowSettings(rate, EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms), informed),
         settlement=Settlement(mined_ms=mined_ms, confirmed_ms=confirmed_ms),
         strict_amounts=strict_amounts,
-        faults=tuple(parse_plan(text) for text in fault or ()),
-        chaos=chaos,
-        limits=limits,
-        limit_tier=limit_tier,
         faults=tuple(parse_plan(text) for text in fault or ()),
         chaos=chaos,
         limits=limits,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-__all__ = ["Arrivals", "Poisson"]
+__all__ = ["Arrivals"]
 
 KERNELS = ((0.005, 0.25), (0.5, 0.15))
 """(time constant in s, expected direct offspring); the sum, 0.4, is the branching ratio."""
@@ -30,22 +30,6 @@ FLICKER_MAX = 1.4
 
 MOOD_STEP_S = 0.05
 """Longest time over which the moods are taken as constant."""
-
-
-class Poisson:
-    """Event times without memory, for what happens too rarely to cluster."""
-
-    __slots__ = ("_mean_per_s", "_random", "time_s")
-
-    def __init__(self, mean_per_s: float, random: Random) -> None:
-        self._random = random
-        self._mean_per_s = mean_per_s
-        self.time_s = 0.0
-
-    def advance(self) -> float:
-        """Draw the next event and return its time in seconds."""
-        self.time_s += self._random.expovariate(self._mean_per_s)
-        return self.time_s
 
 
 class Arrivals:

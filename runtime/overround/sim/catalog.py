@@ -62,6 +62,8 @@ class SimMarket:
     mid_path_ticks: tuple[int, ...] = ()
     gamma: dict[str, Any] = field(default_factory=dict)
     accepting: bool = True
+    rank: int = 0
+    """How many generated markets are busier; 0 for recorded ones and those added later."""
     protocol: int = 2
     """Which domain its orders are signed for: 2, or 3 for the newer protocol."""
     seconds_delay: int = 0
@@ -186,8 +188,9 @@ class SimCatalog:
         fee_rate_ppm: int = 40_000,
         hold_ms: int = 0,
         protocol: int = 2,
+        event: SimEvent | None = None,
     ) -> SimMarket:
-        """Add a lone market in an event of its own and return it.
+        """Add a market to a listed event, or alone in an event of its own, and return it.
 
         Raises ValueError if the condition is already listed or the protocol is unknown.
         """
@@ -197,15 +200,16 @@ class SimCatalog:
         condition_id = condition_id or "0x" + hashlib.sha256(f"{slug}/{index}".encode()).hexdigest()
         if condition_id in self.by_condition:
             raise ValueError(f"market {condition_id} is already listed")
-        event_id = str(900_000 + index)
-        event = SimEvent(
-            event_id, slug, question, "", {"id": event_id, "slug": slug, "title": question}
-        )
-        self.events.append(event)
+        if event is None:
+            event_id = str(900_000 + index)
+            gamma = {"id": event_id, "slug": slug, "title": question}
+            event = SimEvent(event_id, slug, question, "", gamma)
+            self.events.append(event)
         rules = MarketRules(
             index=index,
             tick_ticks=tick_ticks,
             min_size_lots=min_size_lots,
+            neg_risk=bool(event.set_id),
             fee_rate_ppm=fee_rate_ppm,
         )
         return self._add(

@@ -7,7 +7,7 @@ whatever the machine does; an exchange that falls behind skips, and counts what 
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from overround.clock import NS_PER_S
@@ -17,9 +17,10 @@ from overround.sim.catalog import SimMarket
 from overround.sim.edges import EdgeMaker, EdgeSettings
 from overround.sim.exchange import Exchange
 from overround.sim.fair import fair_value
-from overround.sim.makers import MakerBook
+from overround.sim.makers import THIN_MAKER_ACCOUNTS, MakerBook
 from overround.sim.quoting import MarketFlow
 from overround.sim.replay import BookReplay
+from overround.sim.tail import Tail
 from overround.sim.takers import INFORMED_LEAD_S
 from overround.units import PRICE_TICKS_MAX
 
@@ -33,6 +34,17 @@ LAG_NS_MAX = NS_PER_S // 2
 
 SLICE_EVENTS_MAX = 64
 """Events handled in one go before requests and sockets get their turn."""
+
+HOT_MARKETS = 64
+"""So many markets have arrivals, randomness and traders of their own; the others share."""
+
+SILENT_SHARE = 2
+"""One generated market in so many never sees an event."""
+
+EDGE_SETS_MAX = 3
+"""Edges open in so many complete sets, the first ones listed."""
+
+TAIL_INDEX = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,8 @@ class Flow:
         self._replay = replay
         self._queue: list[tuple[float, int, Arrivals]] = []
         self.markets: list[MarketFlow] = []
+        self._tail: Tail | None = None
+        self._tail_random = Random(f"flow/{seed}/tail")
         self._now_ns = 0
         for market in exchange.catalog.markets:
             self._open(market)
@@ -72,32 +86,54 @@ class Flow:
         self.edges = self._edge_makers() if replay is None else []
 
     def _open(self, market: SimMarket) -> MarketFlow:
-        random = Random(f"flow/{self._seed}/{market.index}")
-        makers = MakerBook(self.exchange, market, random)
+        if market.rank < HOT_MARKETS:
+            random = Random(f"flow/{self._seed}/{market.index}")
+            makers = MakerBook(self.exchange, market, random)
+        else:
+            makers = MakerBook(self.exchange, market, self._tail_random, THIN_MAKER_ACCOUNTS)
         makers.seed()
         flow = MarketFlow(self.exchange, makers, self.allows)
         self.markets.append(flow)
         return flow
 
     def _edge_makers(self) -> list[EdgeMaker]:
+        sets = [e for e in self.exchange.catalog.events if e.set_id and len(e.markets) > 1]
+        sets = sets[:EDGE_SETS_MAX]
+        settings = self._settings.edges
+        settings = replace(settings, every_s=settings.every_s * len(sets))
         makers = []
-        for event in self.exchange.catalog.events:
-            if event.set_id and len(event.markets) > 1:
-                legs = [self.markets[market.index] for market in event.markets]
-                random = Random(f"edges/{self._seed}/{event.id}")
-                makers.append(EdgeMaker(self.exchange, legs, random, self._settings.edges))
+        for event in sets:
+            legs = [self.markets[market.index] for market in event.markets]
+            random = Random(f"edges/{self._seed}/{event.id}")
+            makers.append(EdgeMaker(self.exchange, legs, random, settings))
         return makers
 
     def _schedule(self) -> None:
-        """Give the markets Zipf-like shares of the rate: mid-range prices are the busiest."""
+        """Give the markets Zipf-like shares of the rate: mid-range prices are the busiest.
 
-        def distance(index: int) -> int:
-            return abs(sum(self.exchange.books[index].best_ticks()) - PRICE_TICKS_MAX)
+        Generated markets come after the recorded ones; the last half of a long list is silent.
+        """
+        markets = self.exchange.catalog.markets
 
-        ranked = sorted(range(len(self.markets)), key=distance)
+        def order(index: int) -> tuple[int, int]:
+            rank = markets[index].rank
+            best = self.exchange.books[index].best_ticks()
+            return rank, 0 if rank else abs(sum(best) - PRICE_TICKS_MAX)
+
+        ranked = sorted(range(len(markets)), key=order)
+        generated = sum(1 for market in markets if market.rank)
+        ranked = ranked[: len(ranked) - generated // SILENT_SHARE]
         weights = [1.0 / (rank + 1) for rank in range(len(ranked))]
-        for index, weight in zip(ranked, weights, strict=True):
-            self._start(index, self._settings.rate * weight / sum(weights))
+        unit = self._settings.rate / sum(weights)
+        for index, weight in zip(ranked[:HOT_MARKETS], weights, strict=False):
+            self._start(index, unit * weight)
+        if len(ranked) > HOT_MARKETS and unit > 0:
+            self._start_tail(ranked[HOT_MARKETS:], weights[HOT_MARKETS:], unit)
+
+    def _start_tail(self, indices: list[int], weights: list[float], unit: float) -> None:
+        self._tail = Tail(indices, weights, self._tail_random)
+        arrivals = Arrivals(unit * sum(weights) / FRAMES_PER_EVENT, self._tail_random)
+        heapq.heappush(self._queue, (arrivals.advance(), TAIL_INDEX, arrivals))
 
     def _start(self, index: int, frames_per_s: float) -> None:
         if frames_per_s > 0:
@@ -150,10 +186,13 @@ class Flow:
             if self.paused or time_s < oldest_s:
                 self.skipped += 1
             else:
-                self.markets[index].act(time_s)
+                self.markets[self._dealt(index)].act(time_s)
                 self.events += 1
                 handled += 1
             heapq.heapreplace(self._queue, (arrivals.advance(), index, arrivals))
+
+    def _dealt(self, index: int) -> int:
+        return self._tail.draw() if index == TAIL_INDEX and self._tail else index
 
     def open_edge(self, kind: str, *, gain_ticks: int, size_lots: int, hold_ms: int) -> bool:
         """Open an edge now (a control switch); False if none can be opened."""

@@ -13,10 +13,13 @@ from overround.sim.catalog import SimMarket
 from overround.sim.exchange import Exchange
 from overround.units import LOTS_PER_SHARE, MICRO_PER_UNIT, PRICE_TICKS_MAX
 
-__all__ = ["TAKER_ACCOUNT", "MakerBook"]
+__all__ = ["TAKER_ACCOUNT", "THIN_MAKER_ACCOUNTS", "MakerBook"]
 
 MAKER_ACCOUNTS = 8
 TAKER_ACCOUNT = 90
+THIN_MAKER_ACCOUNTS = 2
+"""So many of them quote a market of the long tail: each costs memory in each market."""
+
 MAKER_CASH_MICRO = 2_000_000_000 * MICRO_PER_UNIT
 MAKER_TOKENS_LOTS = 1_000_000_000 * LOTS_PER_SHARE
 """Each of the flow's traders: enough for the largest recorded levels (31 M shares)."""
@@ -28,13 +31,20 @@ ORDERS_PER_LEVEL_MAX = 6
 class MakerBook:
     """The flow's resting orders of one market, by side and YES price."""
 
-    def __init__(self, exchange: Exchange, market: SimMarket, random: Random) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        market: SimMarket,
+        random: Random,
+        makers: int = MAKER_ACCOUNTS,
+    ) -> None:
         self.exchange = exchange
         self.market = market
         self.random = random
         self.levels: dict[BookSide, dict[int, list[Order]]] = {BookSide.BID: {}, BookSide.ASK: {}}
         self._made = 0
-        for account in (*range(1, MAKER_ACCOUNTS + 1), TAKER_ACCOUNT):
+        self._makers = makers
+        for account in (*range(1, makers + 1), TAKER_ACCOUNT):
             if not exchange.accounts.holding(account).cash_micro:
                 exchange.accounts.deposit(account, MAKER_CASH_MICRO)
             for outcome in Outcome:
@@ -78,7 +88,7 @@ class MakerBook:
 
         Sizes below the venue's minimum are allowed: the leavings of larger orders.
         """
-        account = self.random.randint(1, MAKER_ACCOUNTS)
+        account = self.random.randint(1, self._makers)
         order = self.order(account, side, price_ticks, size_lots, OrderType.GTC)
         if not self.exchange.submit(order):
             return False

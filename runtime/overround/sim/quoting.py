@@ -14,7 +14,7 @@ from overround.match.types import BookSide
 from overround.sim.exchange import Exchange
 from overround.sim.fair import FairValue, fair_value
 from overround.sim.makers import ORDERS_PER_LEVEL_MAX, MakerBook
-from overround.sim.sizes import draw_size_lots
+from overround.sim.sizes import draw_size_lots, level_scale
 from overround.sim.takers import INFORMED_LEAD_S, Takers
 from overround.units import PRICE_TICKS_MAX
 
@@ -22,12 +22,6 @@ __all__ = ["MarketFlow"]
 
 SIZE_LOG_MEAN, SIZE_LOG_DEVIATION = 4.6, 1.2
 """Of one order; levels hold several, and are lognormal with 5.47 and 1.54 as recorded."""
-
-HUMP = (0.35, 0.65, 1.2, 1.8, 2.3, 2.6, 2.6, 2.2, 1.6, 1.2, 0.9, 0.7, 0.55, 0.45, 0.35, 0.3)
-"""Median size of the nth level relative to the whole book's median (L2 recordings)."""
-
-HUMP_TAIL = 0.2
-"""The same for all levels beyond."""
 
 TRADE_SHARE = 0.012
 TOUCH_SHARE = 0.19
@@ -49,6 +43,9 @@ RECOUNT_EVENTS = 32
 """How often a side's own levels are counted again; an empty side is refilled at once."""
 
 LEVELS_TARGET = 40
+THIN_GROWTH = 3
+"""A generated market's target is so many times its opening levels, if that is less."""
+
 LEVELS_OVER = 1.5
 """New levels stop at so many times the target."""
 Guard = Callable[[int, BookSide, int], bool]
@@ -75,11 +72,18 @@ class MarketFlow:
         self.eagerness = 0.0
         """How often, at an event that finds a quote the value will run over, it is taken."""
         self._floor = {side: self._thin_limit(side) for side in BookSide}
-        # Long shots open with over a hundred levels on one side; they should keep them.
-        self._target = {side: max(len(makers.levels[side]), LEVELS_TARGET) for side in BookSide}
+        self._target = {side: self._levels_target(side) for side in BookSide}
 
     def _thin_limit(self, side: BookSide) -> int:
         return min(LEVELS_MIN, max(len(self.makers.levels[side]), 1))
+
+    def _levels_target(self, side: BookSide) -> int:
+        # Long shots open with over a hundred levels on one side; they should keep them. The
+        # quiet tail opens with a few and should not grow a book.
+        levels = len(self.makers.levels[side])
+        if self.market.rank:
+            return min(max(THIN_GROWTH * levels, 1), max(levels, LEVELS_TARGET))
+        return max(levels, LEVELS_TARGET)
 
     def act(self, time_s: float) -> None:
         """Do what one event stands for; sometimes a burst of changes under one stamp."""
@@ -113,7 +117,7 @@ class MarketFlow:
         return self.market.rules.tick_ticks
 
     def _size(self, depth: int) -> int:
-        scale = HUMP[depth] if depth < len(HUMP) else HUMP_TAIL
+        scale = level_scale(depth)
         return draw_size_lots(self._random, SIZE_LOG_MEAN, SIZE_LOG_DEVIATION, scale)
 
     def _refill(self) -> None:

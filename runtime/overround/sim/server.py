@@ -29,6 +29,7 @@ from overround.sim.history import HISTORY_KEPT
 from overround.sim.markets import MarketsApi
 from overround.sim.members import funded_signers
 from overround.sim.orderlog import OrderLog
+from overround.sim.population import populate
 from overround.sim.replay import BookReplay
 from overround.sim.rest import PublicApi
 from overround.sim.rewards import Rewards
@@ -62,6 +63,8 @@ class ServerSettings:
     log: Path | None = None
     accounts: int = 4
     cash_micro: int = 100_000 * MICRO_PER_UNIT
+    markets: int = 0
+    """How many to list at least: generated ones join the recorded; not with a feed."""
     flow: FlowSettings = field(default_factory=FlowSettings)
     settlement: Settlement = field(default_factory=Settlement)
     strict_amounts: bool = True
@@ -86,6 +89,8 @@ class Server:
         self._loop = asyncio.get_running_loop()
         replay = BookReplay(settings.feed) if settings.feed else None
         catalog = replay.catalog() if replay else SimCatalog.recorded()
+        if replay is None:
+            populate(catalog, settings.markets, settings.seed)
         clock = SkewedClock()
         self.exchange = Exchange(
             catalog,

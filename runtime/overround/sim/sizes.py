@@ -6,10 +6,22 @@ from random import Random
 
 from overround.units import LOTS_PER_SHARE
 
-__all__ = ["draw_size_lots"]
+__all__ = ["draw_size_lots", "level_scale"]
 
 FIVES_SHARE = 0.24
 WHOLE_SHARE = 0.56
+
+HUMP = (0.35, 0.65, 1.2, 1.8, 2.3, 2.6, 2.6, 2.2, 1.6, 1.2, 0.9, 0.7, 0.55, 0.45, 0.35, 0.3)
+"""Size of the nth level relative to the book's: recorded books are deepest at the fourth to the
+seventh level, not at the best price."""
+
+HUMP_TAIL = 0.2
+"""The same for all levels beyond."""
+
+
+def level_scale(depth: int) -> float:
+    """Return the relative size of the level ``depth`` steps behind the best price."""
+    return HUMP[depth] if depth < len(HUMP) else HUMP_TAIL
 
 
 def draw_size_lots(random: Random, log_mean: float, log_deviation: float, scale: float) -> int:
