@@ -32,7 +32,8 @@ from overround.venues.polymarket.records import (
 
 __all__ = ["Settlement"]
 
-NS_PER_MS: Final = 1_000_000
+STRANGERS_MAX: Final = 4_096
+"""Foreign ids remembered so that each is told once; beyond it the memory begins anew."""
 
 
 class Settlement:
@@ -82,6 +83,8 @@ class Settlement:
 
     def _stranger(self, name: str, text: str) -> None:
         if name not in self._strangers:
+            if len(self._strangers) >= STRANGERS_MAX:
+                self._strangers.clear()
             self._strangers.add(name)
             self._news.count(Value.RECONCILE_DIFFERENCES)
             self._news.notice("not ours", text=text)
