@@ -213,7 +213,7 @@ class AccountDesk:
 
     def _compare_cash(self, balance: int, asked_ns: int) -> list[str]:
         store = self._store
-        touched = any(order.touched_ns > asked_ns for order in store.by_id.values())
+        touched = store.touched_ns > asked_ns
         if not store.opened or store.working or store.positions.pending() or touched:
             return []
         cash = store.positions.view().cash_micro

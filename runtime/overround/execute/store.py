@@ -52,6 +52,8 @@ class Store:
         """Every order that is not DONE, oldest first."""
         self.start_worst_micro = 0
         """Worst-case P&L when the present run began: the loss limit counts from here."""
+        self.touched_ns = 0
+        """When a record last spoke of a signed order; 0 for what was replayed."""
         self.opened = False
         """Whether the opening balance is known."""
         self.tally: Counter[Value] = Counter()
@@ -100,6 +102,8 @@ class Store:
                 self.by_id[record.order_id] = order
             elif isinstance(record, Sent):
                 order.sent_ns = now_ns
+            if order.signed is not None:
+                self.touched_ns = now_ns
             if order.state is OrderState.DONE:
                 self.working.pop(order.intent.key, None)
             else:
@@ -139,7 +143,7 @@ class Store:
             if order is not None:
                 order.filled_lots += record.size_lots
                 order.trades_seen.add(record.trade_id)
-                order.touched_ns = now_ns
+                order.touched_ns = self.touched_ns = now_ns
                 self._claim(order)
 
     def _count(self, record: Record, order: Order) -> None:
