@@ -16,11 +16,12 @@ from overround.sim.exchange import Exchange
 from overround.sim.faults import HttpFault
 from overround.sim.flow import Flow
 from overround.sim.guard import Guard
+from overround.sim.news import new_market
 from overround.sim.payload import read_json
 from overround.sim.rest import error, json_response
 from overround.sim.sockets import Sockets
 from overround.sim.switchboard import Plan, Switchboard
-from overround.units import format_price, parse_cash, parse_price, parse_size
+from overround.units import parse_cash, parse_price, parse_size
 
 __all__ = ["ControlApi"]
 
@@ -67,7 +68,6 @@ class ControlApi:
             "flow": self._pause,
             "edge": self._edge,
             "markets": self._add_market,
-            "resolve": self._resolve,
             "fund": self._fund,
         }
         routes = [web.post(f"/sim/{name}", self._command(do)) for name, do in commands.items()]
@@ -168,9 +168,10 @@ class ControlApi:
 
     def _frame(self, body: dict[str, Any]) -> Any:
         """``{text, repeat, binary, channel}``: send any frame to every connection."""
-        text = str(body["text"]) * int(body.get("repeat", 1))
-        if len(text) > RAW_FRAME_BYTES_MAX:
-            raise ValueError(f"a frame of {len(text)} bytes is above {RAW_FRAME_BYTES_MAX}")
+        text, repeat = str(body["text"]), int(body.get("repeat", 1))
+        if len(text) * repeat > RAW_FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(text) * repeat} is above {RAW_FRAME_BYTES_MAX}")
+        text *= repeat
         item = text.encode() if body.get("binary") else text
         return {"sent": self._sockets.send_raw(body.get("channel", "market"), item)}
 
@@ -217,63 +218,16 @@ class ControlApi:
             protocol=int(body.get("protocol", 2)),
         )
         self._flow.add_market(market, float(body.get("frames_per_s", 5.0)))
-        self._exchange.channel.announce(self._new_market(market))
+        self._exchange.channel.announce(new_market(market, self._exchange.now_ms))
         return {"market": market.condition_id, "tokens": [market.token_yes, market.token_no]}
 
-    def _new_market(self, market: SimMarket) -> dict[str, Any]:
-        tokens = [market.token_yes, market.token_no]
-        event = market.event
-        return {
-            "event_type": "new_market",
-            "id": str(500_000 + market.index),
-            "question": market.question,
-            "market": market.condition_id,
-            "slug": market.slug,
-            "description": market.question,
-            "assets_ids": tokens,
-            "outcomes": list(market.outcomes),
-            "event_message": {
-                "id": event.id,
-                "ticker": event.slug,
-                "slug": event.slug,
-                "title": event.title,
-                "description": event.title,
-            },
-            "timestamp": str(self._exchange.now_ms),
-            "tags": [],
-            "condition_id": market.condition_id,
-            "active": True,
-            "clob_token_ids": tokens,
-            "sports_market_type": "",
-            "line": "",
-            "game_start_time": "",
-            "order_price_min_tick_size": format_price(market.rules.tick_ticks),
-            "group_item_title": "",
-        }
-
-    def _resolve(self, body: dict[str, Any]) -> Any:
-        """``{market, outcome}``: cancel all orders, refuse new ones, announce the winner."""
-        market = self._market(body)
-        winner = int(body.get("outcome", 0))
-        self._exchange.close_market(market)
-        self._exchange.channel.announce(
-            {
-                "event_type": "market_resolved",
-                "id": str(500_000 + market.index),
-                "market": market.condition_id,
-                "assets_ids": [market.token_yes, market.token_no],
-                "winning_asset_id": market.token(winner),
-                "winning_outcome": market.outcomes[winner],
-                "timestamp": str(self._exchange.now_ms),
-                "tags": [],
-            }
-        )
-        return {"resolved": market.condition_id}
-
     def _fund(self, body: dict[str, Any]) -> Any:
-        """``{address, cash}``: give a wallet play money."""
+        """``{address, cash, signature_type}``: give a wallet of a key's address play money."""
         member = self._exchange.members.join(str(body["address"]))
-        self._exchange.fund(member, parse_cash(str(body["cash"])))
+        kind = int(body.get("signature_type", 0))
+        if not 0 <= kind < len(member.wallets):
+            raise ValueError(f"signature type {kind} is unknown: expected 0 to 3")
+        self._exchange.fund(member, parse_cash(str(body["cash"])), kind)
         return {"account": member.account}
 
     # -- looking in ----------------------------------------------------------------------

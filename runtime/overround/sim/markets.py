@@ -19,6 +19,7 @@ from overround.sim.rewards import DAILY_MICRO, Rewards, reward_rules
 from overround.units import (
     LOTS_PER_SHARE,
     MICRO_PER_UNIT,
+    PRICE_TICKS_MAX,
     format_cash,
     format_price,
     format_size,
@@ -53,7 +54,10 @@ MARKET_TEXTS = (
 
 
 def token_prices(exchange: Exchange, market: SimMarket) -> tuple[float, float]:
-    """Return the mid price of YES and of NO as JSON numbers."""
+    """Return the mid price of YES and of NO as JSON numbers, what they redeem for in the end."""
+    worth = market.yes_worth_ticks
+    if worth is not None:
+        return worth / PRICE_TICKS_MAX, 1 - worth / PRICE_TICKS_MAX
     bid, ask = exchange.books[market.index].best_ticks()
     return float(middle(bid, ask)), float(middle(10_000 - ask, 10_000 - bid))
 
@@ -96,7 +100,7 @@ class MarketsApi:
                 "token_id": market.token(outcome),
                 "outcome": market.outcomes[outcome],
                 "price": prices[outcome],
-                "winner": False,
+                "winner": prices[outcome] == 1 and market.yes_worth_ticks is not None,
             }
             for outcome in (0, 1)
         ]
@@ -139,13 +143,13 @@ class MarketsApi:
             **{name: gamma.get(source, "") for name, source in MARKET_TEXTS},
             "end_date_iso": gamma.get("endDate"),
             "game_start_time": None,
-            "seconds_delay": 0,
+            "seconds_delay": market.seconds_delay,
             "fpmm": "",
             "maker_base_fee": 0,
             "taker_base_fee": 0,
             "notifications_enabled": True,
             "neg_risk": rules.neg_risk,
-            "is_50_50_outcome": False,
+            "is_50_50_outcome": market.yes_worth_ticks == PRICE_TICKS_MAX // 2,
             "rewards": self._reward_record(market),
             "tokens": self._tokens(market),
             "tags": [tag["label"] for tag in market.event.gamma.get("tags", [])],

@@ -83,10 +83,8 @@ class Stake:
 
 def account_of(exchange: Exchange, address: str) -> int | None:
     """Return the account of a wallet address, None if it is no member's."""
-    for member in exchange.members.by_account.values():
-        if member.address.lower() == address.lower():
-            return member.account
-    return None
+    wallet = exchange.members.wallet(address)
+    return wallet.account if wallet else None
 
 
 def fills_of(exchange: Exchange, account: int) -> list[Fill]:

@@ -45,8 +45,9 @@ def middle(bid_ticks: int, ask_ticks: int) -> str:
 class PublicApi:
     """Handlers of the CLOB's market data, which needs no login."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, version: int = 2) -> None:
         self._exchange = exchange
+        self._version_number = version
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -93,7 +94,7 @@ class PublicApi:
         return json_response(self._exchange.now_s)
 
     async def _version(self, _: web.Request) -> web.Response:
-        return json_response({"version": 2})
+        return json_response({"version": self._version_number})
 
     def _token(self, request: web.Request) -> Found | None:
         token = request.match_info.get("token") or request.query.get("token_id", "")
@@ -252,7 +253,7 @@ class PublicApi:
             "ao": market.accepting,
             "cbos": False,
             "itode": market.hold_ms > 0,
-            "sd": 0,
+            "sd": market.seconds_delay,
         }
         if rules.neg_risk:
             record["nr"] = True

@@ -20,12 +20,15 @@ from overround.sim.account import AccountApi
 from overround.sim.catalog import SimCatalog
 from overround.sim.control import ControlApi
 from overround.sim.dataapi import DATA_PREFIX, DataApi
+from overround.sim.delays import Delays
 from overround.sim.exchange import Exchange, Settlement
 from overround.sim.flow import Flow, FlowSettings
 from overround.sim.gamma import GAMMA_PREFIX, GammaApi
 from overround.sim.gate import Gate
 from overround.sim.guard import IDLE_SECONDS, Guard
 from overround.sim.history import HISTORY_KEPT
+from overround.sim.intake import Intake
+from overround.sim.lifecycle import LifeCycle
 from overround.sim.markets import MarketsApi
 from overround.sim.members import funded_signers
 from overround.sim.orderlog import OrderLog
@@ -36,6 +39,7 @@ from overround.sim.rewards import Rewards
 from overround.sim.sockets import Sockets
 from overround.sim.switchboard import Plan, SkewedClock, Switchboard
 from overround.sim.trading import TradingApi
+from overround.sim.wallets import WALLET_NAMES
 from overround.units import MICRO_PER_UNIT
 
 __all__ = ["Server", "ServerSettings"]
@@ -68,6 +72,14 @@ class ServerSettings:
     flow: FlowSettings = field(default_factory=FlowSettings)
     settlement: Settlement = field(default_factory=Settlement)
     strict_amounts: bool = True
+    version: int = 2
+    """Which order version is taken: 2, or 1 for the venue as it was before April 2026."""
+    deposit_only: bool = False
+    """Refuse orders paid by a key's own address (signature type 0)."""
+    buys_dollars: bool = False
+    """FOK and FAK BUYs spend their cash; otherwise they buy their number of shares."""
+    auto_tick: bool = True
+    """The tick of 0.01 becomes 0.001 once a trade is below 0.04 or above 0.96."""
     history: int = HISTORY_KEPT
     """Finished orders and settled trades kept for queries."""
     idle_seconds: float = IDLE_SECONDS
@@ -100,10 +112,14 @@ class Server:
             log=self.log,
             settlement=settings.settlement,
             history_kept=settings.history,
+            auto_tick=settings.auto_tick,
         )
+        self.life = LifeCycle(self.exchange, self._loop.call_later)
         self.signers = funded_signers(settings.seed, settings.accounts)
         for _, signer in self.signers:
-            self.exchange.fund(self.exchange.members.join(signer.address), settings.cash_micro)
+            member = self.exchange.members.join(signer.address)
+            for wallet in member.wallets:
+                self.exchange.fund(member, settings.cash_micro, wallet.signature_type)
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
         self.rewards = Rewards(self.exchange, settings.seed)
@@ -152,12 +168,23 @@ class Server:
 
     def _routes(self) -> list[list[web.RouteDef]]:
         exchange, seed = self.exchange, self.settings.seed
-        trading = TradingApi(exchange, strict_amounts=self.settings.strict_amounts)
+        settings = self.settings
+        intake = Intake(
+            exchange.catalog,
+            strict_amounts=settings.strict_amounts,
+            version=settings.version,
+            deposit_only=settings.deposit_only,
+            buys_dollars=settings.buys_dollars,
+        )
+        delays = Delays(exchange, self._loop.call_later)
+        trading = TradingApi(exchange, intake, delays, version=settings.version)
         control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board)
         account = AccountApi(exchange, self.rewards, trading.logged_in, seed)
         markets, gamma = MarketsApi(exchange, self.rewards), GammaApi(exchange)
-        public, data = PublicApi(exchange), DataApi(exchange)
-        parts = (public, markets, trading, account, gamma, data, control, self.sockets)
+        public, data = PublicApi(exchange, version=settings.version), DataApi(exchange)
+        parts = (
+            public, markets, trading, account, gamma, data, control, self.life, self.sockets,
+        )  # fmt: skip
         return [part.routes() for part in parts]
 
     def _start_trouble(self) -> None:
@@ -178,8 +205,13 @@ class Server:
 
     def _keep_house(self) -> None:
         self.exchange.expire()
+        self.life.keep_house()
         self.exchange.sweep_heartbeats(monotonic_ns())
         self.rewards.tick()
+
+    def _wallets(self, address: str) -> dict[str, str]:
+        wallets = self.exchange.members.join(address).wallets[1:]
+        return {WALLET_NAMES[wallet.signature_type]: wallet.address for wallet in wallets}
 
     def ready(self) -> dict[str, Any]:
         """Return what the ready line says: where to connect and which accounts have money."""
@@ -192,7 +224,12 @@ class Server:
             "ws_user_url": f"ws://{base}/ws/user",
             "chain_id": 137,
             "accounts": [
-                {"private_key": key, "address": signer.address} for key, signer in self.signers
+                {
+                    "private_key": key,
+                    "address": signer.address,
+                    "wallets": self._wallets(signer.address),
+                }
+                for key, signer in self.signers
             ],
         }
 

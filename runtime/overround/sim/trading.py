@@ -12,13 +12,16 @@ from aiohttp import web
 from overround.clock import NS_PER_S, monotonic_ns
 from overround.match.types import BookSide, Order, OrderStatus, Side
 from overround.sim.answers import cursor_page, error, json_response
+from overround.sim.delays import DELAYED, Delays, delayed_answer
 from overround.sim.exchange import Exchange
 from overround.sim.intake import Intake, Refusal, rejection_text
 from overround.sim.members import Member
+from overround.sim.ordersv1 import domain_v1
 from overround.sim.payload import plain_count, read_json
 from overround.sim.records import OrderRecord, TradeRecord
 from overround.units import format_cash, format_size
 from overround.venues.polymarket.auth import Credentials, verify_l1, verify_l2
+from overround.venues.polymarket.orders import exchange_domain
 
 __all__ = ["TradingApi"]
 
@@ -26,12 +29,12 @@ ORDERS_MAX = 15
 CANCELS_MAX = 1_000
 PAGE_MAX = 100
 
-ALLOWANCE = str(2**256 - 1)
 SPENDERS = (
-    "0xE111180000d2663C0091e4f400237545B87B996B",
-    "0xe2222d279d744050d28e00520010520000310F59",
-    "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa",
+    exchange_domain(neg_risk=False).contract,
+    exchange_domain(neg_risk=True).contract,
+    exchange_domain(neg_risk=False, protocol=3).contract,
 )
+SPENDERS_V1 = tuple(domain_v1(neg_risk=neg_risk).contract for neg_risk in (False, True))
 
 Login = tuple[Member, Credentials]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,9 +44,13 @@ LoggedIn = Callable[[web.Request, Login], Awaitable[web.StreamResponse]]
 class TradingApi:
     """Handlers of everything that needs L1 or L2 authentication."""
 
-    def __init__(self, exchange: Exchange, *, strict_amounts: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, intake: Intake, delays: Delays, *, version: int = 2
+    ) -> None:
         self._exchange = exchange
-        self._intake = Intake(exchange.catalog, strict_amounts=strict_amounts)
+        self._intake = intake
+        self._delays = delays
+        self._spenders = SPENDERS_V1 if version == 1 else SPENDERS
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -164,6 +171,12 @@ class TradingApi:
         return refusal
 
     def _place(self, record: OrderRecord) -> dict[str, Any]:
+        order = record.order
+        if record.market.seconds_delay and not order.post_only and self._is_marketable(order):
+            if self._exchange.history.knows(order.id):
+                raise Refusal(f"order {order.id} is invalid. Duplicated.", order_id=order.id)
+            self._delays.hold(record)
+            return delayed_answer(record)
         rejected = self._exchange.place(record)
         if rejected is not None:
             raise Refusal(rejection_text(rejected, record.market), order_id=record.order.id)
@@ -279,7 +292,7 @@ class TradingApi:
         record = self._exchange.orders.get(request.match_info["id"])
         if record is None or record.account != login[0].account:
             return json_response(None)
-        live = record.order.status == OrderStatus.LIVE
+        live = record.order.status == OrderStatus.LIVE or record.status == DELAYED
         return json_response(record.rest() if live else None)
 
     async def _get_orders(self, request: web.Request, login: Login) -> web.Response:
@@ -314,14 +327,20 @@ class TradingApi:
         )
 
     async def _balance(self, request: web.Request, login: Login) -> web.Response:
-        holding = self._exchange.accounts.holding(login[0].account)
-        balance = holding.cash_micro
+        kind = plain_count(request.query.get("signature_type", "0")) or 0
+        if kind >= len(login[0].wallets):
+            raise Refusal("Invalid payload")
+        wallet = login[0].wallets[kind]
+        if request.path.endswith("/update"):
+            wallet.refresh()
+        holding = self._exchange.accounts.holding(wallet.account)
+        balance, asset = holding.cash_micro, "COLLATERAL"
         if request.query.get("asset_type", "COLLATERAL").startswith("CONDITIONAL"):
             found = self._exchange.catalog.by_token.get(request.query.get("token_id", ""))
             if found is None:
                 raise Refusal("Invalid token id")
-            balance = holding.token(found[0].index, found[1]).lots
-        allowances = dict.fromkeys(SPENDERS, ALLOWANCE)
+            balance, asset = holding.token(found[0].index, found[1]).lots, "CONDITIONAL"
+        allowances = {who: str(wallet.allowance(asset, who)) for who in self._spenders}
         return json_response({"balance": str(balance), "allowances": allowances})
 
     async def _heartbeat(self, request: web.Request, login: Login) -> web.Response:
