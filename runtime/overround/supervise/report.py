@@ -57,7 +57,8 @@ def build_report(
     """Return counters, stage latencies in ns and process states of one instance.
 
     ``counters`` holds whatever was counted or gauged and is not zero, by its name in the table
-    of metrics; the other keys are those that people ask for first. ``usage`` gives (last CPU, CPU seconds) of a pid, also of one that has ended.
+    of metrics; the other keys are those that people ask for first. ``usage`` gives (last CPU,
+    CPU seconds) of a pid, also of one that has ended.
     """
     rows = list(processes)
     views = {row.name: meters(row.name) for row in rows}
