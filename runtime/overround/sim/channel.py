@@ -31,6 +31,14 @@ Print = tuple[int, str, int, int, str]
 PRINT_DELAY_MS = (37.0, 4.0, 33.0, 48.0)
 """Mean, deviation and bounds of the time from a match to its print (recordings, n = 10)."""
 
+REFUSED = "INVALID OPERATION"
+"""Answer to a message that cannot be read."""
+
+OPERATIONS = ("subscribe", "unsubscribe")
+
+LEVELS = (1, 2, 3)
+"""Depths a subscription may name. Nobody has seen 1 or 3 differ from 2: all are served alike."""
+
 Later = Callable[[float, Callable[[], None]], object]
 """``later(seconds, action)``: run an action after a delay (an event loop's ``call_later``)."""
 
@@ -54,7 +62,13 @@ class MarketSocket:
 
 
 class MarketChannel:
-    """Publishes books and bursts to subscribers, and counts what it sent."""
+    """Publishes books and bursts to subscribers, and counts what it sent.
+
+    A subscription names assets and may name ``operation`` (absent in the first message),
+    ``level``, ``initial_dump`` (false: no opening books) and ``custom_feature_enabled``, which
+    alone turns on best_bid_ask, new_market and market_resolved, for the whole socket. An asset
+    the socket has already is refused, the flag of the same message is not.
+    """
 
     def __init__(
         self,
@@ -75,6 +89,12 @@ class MarketChannel:
         self._random = random
         self._later = later
         self._swapped_share = swapped_share
+        self.assets_max: Callable[[], int] = lambda: 0
+        """Assets a socket is served; those above it are taken in silence. 0: any number."""
+        self.duplicates = 0
+        """Assets refused because their socket had them already."""
+        self.unserved = 0
+        """Assets taken above ``assets_max``."""
         self._by_asset: dict[str, dict[MarketSocket, None]] = {}
         self._prints: dict[int, deque[tuple[Print, int]]] = {}
 
@@ -103,37 +123,49 @@ class MarketChannel:
         except ValueError:
             message = None
         if not isinstance(message, dict):
-            socket.sink.send("INVALID OPERATION")
+            socket.sink.send(REFUSED)
             return
+        # The venue applies this even if it refuses the rest of the message.
         if message.get("custom_feature_enabled") is not None:
             socket.custom = message["custom_feature_enabled"] is True
-        assets = message.get("assets_ids", message.get("asset_ids", []))
-        if not isinstance(assets, list):
-            assets = []
-        if message.get("operation") == "unsubscribe":
-            for asset in assets:
-                if str(asset) in socket.assets:
-                    del socket.assets[str(asset)]
-                    self._by_asset[str(asset)].pop(socket, None)
+        operation = message.get("operation", "subscribe")
+        level = message.get("level", 2)
+        known = operation in OPERATIONS if isinstance(operation, str) else False
+        if not known or isinstance(level, bool) or level not in LEVELS:
+            socket.sink.send(REFUSED)
             return
-        self._subscribe(socket, map(str, assets), message.get("initial_dump") is not False)
+        listed = message.get("assets_ids", message.get("asset_ids", []))
+        assets = [str(asset) for asset in listed] if isinstance(listed, list) else []
+        if operation == "unsubscribe":
+            self._unsubscribe(socket, assets)
+        else:
+            self._subscribe(socket, assets, message.get("initial_dump") is not False)
 
-    def _subscribe(self, socket: MarketSocket, assets: Iterable[str], dump: bool) -> None:
-        fresh = []
+    def _unsubscribe(self, socket: MarketSocket, assets: list[str]) -> None:
         for asset in assets:
-            if asset in socket.assets or asset not in self._catalog.by_token:
-                continue  # the venue ignores duplicates and unknown ids without a word
+            if asset in socket.assets:
+                del socket.assets[asset]
+                self._by_asset.get(asset, {}).pop(socket, None)
+
+    def _subscribe(self, socket: MarketSocket, assets: list[str], dump: bool) -> None:
+        texts = []
+        most = self.assets_max()
+        for asset in assets:
+            if asset not in self._catalog.by_token:
+                continue  # the venue ignores unknown ids without a word
+            if asset in socket.assets:
+                self.duplicates += 1
+                continue
             socket.assets[asset] = None
+            if most and len(socket.assets) > most:
+                self.unserved += 1
+                continue
             self._by_asset.setdefault(asset, {})[socket] = None
-            fresh.append(asset)
-        if dump and fresh:
-            texts = []
-            for asset in fresh:
-                market, outcome = self._catalog.by_token[asset]
-                if market.index not in self.silent:
-                    texts.append(self._books[market.index].opening_text(outcome))
-            if texts:
-                self._send((socket,), "[" + ",".join(texts) + "]\n")
+            market, outcome = self._catalog.by_token[asset]
+            if dump and market.index not in self.silent:
+                texts.append(self._books[market.index].opening_text(outcome))
+        if texts:
+            self._send((socket,), "[" + ",".join(texts) + "]\n")
 
     # -- frames --------------------------------------------------------------------------
 

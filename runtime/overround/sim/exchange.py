@@ -107,6 +107,7 @@ class Exchange:
         self.channel = MarketChannel(
             catalog, self.books, Random(f"channel/{seed}"), later, swapped_share=swapped_share
         )
+        self.channel.assets_max = lambda: int(self.faults.value("tokens-ceiling"))
         self.users = UserChannel(self.members)
         self.history = History(history_kept)
         self.orders = self.history.orders
