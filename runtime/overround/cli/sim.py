@@ -54,6 +54,19 @@ EdgeEvery = Annotated[
 StrictAmounts = Annotated[
     bool, typer.Option(help="Refuse market buys finer than the venue's decimals.")
 ]
+OrderVersion = Annotated[
+    int,
+    typer.Option(min=1, max=2, help="Order version taken: 2, or 1 as before April 2026."),
+]
+DepositOnly = Annotated[
+    bool, typer.Option(help="Refuse orders paid by a key's own address (signature type 0).")
+]
+BuysDollars = Annotated[
+    bool, typer.Option(help="FOK and FAK BUYs spend their cash, however many shares that is.")
+]
+AutoTick = Annotated[
+    bool, typer.Option(help="A tick of 0.01 becomes 0.001 at trades below 0.04 or above 0.96.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the ready line as JSON alone.")]
 
 
@@ -79,6 +92,13 @@ def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
     uvloop.run(main())
 
 
+def _check_least(port: int, least: float) -> None:
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port {port} is not between 0 and 65535")
+    if least < 0:
+        raise ConfigError("--rate, --edge-every and --seconds must not be negative")
+
+
 def sim(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
     feed: Annotated[
@@ -97,6 +117,10 @@ def sim(
     confirmed_ms: Annotated[int, typer.Option(help="From a match to CONFIRMED.")] = 150,
     seconds: Annotated[float, typer.Option(help="Stop by itself after this long; 0: never.")] = 0.0,
     strict_amounts: StrictAmounts = True,
+    version: OrderVersion = 2,
+    deposit_only: DepositOnly = False,
+    buys_dollars: BuysDollars = False,
+    auto_tick: AutoTick = True,
     history: HistoryKept = 50_000,
     fault: FaultTurns = None,
     chaos: ChaosSeed = None,
@@ -117,10 +141,7 @@ def sim(
 
     if limits not in MODES or limit_tier not in TIERS:
         raise ConfigError(f"--limits: {', '.join(MODES)}; --limit-tier: {', '.join(TIERS)}")
-    if not 0 <= port <= 65_535:
-        raise ConfigError(f"--port {port} is not between 0 and 65535")
-    if rate < 0 or edge_every < 0 or seconds < 0:
-        raise ConfigError("--rate, --edge-every and --seconds must not be negative")
+    _check_least(port, min(rate, edge_every, seconds))
     if accounts < 0 or cash < 0 or not 0 <= mined_ms <= confirmed_ms:
         raise ConfigError("--accounts and --cash from 0; --mined-ms from 0 to --confirmed-ms")
     settings = ServerSettings(
@@ -134,6 +155,10 @@ def sim(
         flow=FlowSettings(rate, EdgeSettings(every_s=edge_every, hold_ms=edge_hold_ms), informed),
         settlement=Settlement(mined_ms=mined_ms, confirmed_ms=confirmed_ms),
         strict_amounts=strict_amounts,
+        version=version,
+        deposit_only=deposit_only,
+        buys_dollars=buys_dollars,
+        auto_tick=auto_tick,
         faults=tuple(parse_plan(text) for text in fault or ()),
         chaos=chaos,
         limits=limits,
