@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -150,5 +151,7 @@ async def fault_rig(sim: SimProcess) -> AsyncIterator[FaultRig]:
         sim.control("faults", clear=True)
         sim.control("limits", mode="off", tier="standard")
         await rig.request("DELETE", "/cancel-all")
+    while sim.get("/sim/state")["unsettled"]:
+        await asyncio.sleep(0.02)  # the next test must not hear of trades of this one
     assert sim.get("/sim/check") == {"ok": True}
     assert sim.get("/sim/state")["server_errors"] == 0

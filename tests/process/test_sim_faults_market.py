@@ -135,6 +135,13 @@ async def test_snapshot_missing(rig: FaultRig) -> None:
     assert len(changes(await rig.seen(socket))) == 1
 
 
+async def test_tokens_ceiling(rig: FaultRig) -> None:
+    for most in (3, 0):
+        rig.turn("tokens-ceiling", most)
+        (opening,) = await rig.seen(await rig.market(FAVOURITE, rig.other))
+        assert len(opening) == (most or 4)
+
+
 async def test_snapshot_raced(rig: FaultRig) -> None:
     rig.turn("snapshot-raced")
     socket = await rig.watched()
@@ -175,14 +182,14 @@ async def test_frame_torn(rig: FaultRig) -> None:
 async def test_leg_stale(rig: FaultRig) -> None:
     socket = await rig.watched(FAVOURITE, rig.other)
     for chosen in (FAVOURITE, ""):
-        rig.turn("leg-stale", 200, market=chosen)
+        rig.turn("leg-stale", 400, market=chosen)
         began_ns = monotonic_ns()
         for _ in range(2):
             await rig.place()
         await rig.place(0.002, 600, market=rig.other)
         heard = await rig.until(socket, lambda found: len(found) == 3)
         assert [event["market"] for event in heard] == [rig.other, FAVOURITE, FAVOURITE]
-        assert monotonic_ns() - began_ns >= 200 * NS_PER_MS
+        assert monotonic_ns() - began_ns >= 400 * NS_PER_MS
         rig.turn("leg-stale", 0)
 
 
@@ -193,10 +200,8 @@ async def test_frames_stalled(rig: FaultRig) -> None:
     for _ in range(3):
         await rig.place()
     await rig.until(socket, len)
-    first_ns = monotonic_ns()
-    await rig.until(socket, lambda found: len(found) == 2)
-    assert first_ns - began_ns >= 250 * NS_PER_MS
-    assert monotonic_ns() - first_ns < 100 * NS_PER_MS
+    assert monotonic_ns() - began_ns >= 250 * NS_PER_MS
+    assert len(await rig.until(socket, lambda found: len(found) == 2)) == 2
 
 
 async def test_market_cut(rig: FaultRig) -> None:
