@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any, ClassVar
 
-from overround.decide.edge import cost_micro, size_step_lots
+from overround.decide.edge import size_step_lots
 from overround.decide.intents import BUY, OrderType, PlanLeg, Stamps
 from overround.decide.risk import RefusalCode
 from overround.decide.strategy import Context, ReportKind, Signal, SignalKind, Strategy
-from overround.units import LOTS_PER_SHARE
+from overround.units import LOTS_PER_SHARE, notional_up_micro
 
 __all__ = ["SetArbitrage"]
 
@@ -62,7 +62,7 @@ class SetArbitrage(Strategy):
         if size == 0:
             return
         for leg in signal.legs:
-            small = cost_micro(size, leg.price_ticks) < params.leg_cost_min_micro
+            small = notional_up_micro(size, leg.price_ticks) < params.leg_cost_min_micro
             if small or size < leg.min_size_lots:
                 return
         edge = signal.edge_micro(size)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overround.decide.edge import LOT_STEP, cost_micro, fee_bound_micro, size_step_lots
+from overround.decide.edge import LOT_STEP, fee_bound_micro, size_step_lots
 from overround.decide.strategy import Signal, SignalKind, SignalLeg
+from overround.units import notional_up_micro
 from overround.venues.polymarket.amounts import taking_step_lots
 from overround.venues.polymarket.fees import fee_micro
 
@@ -49,7 +50,7 @@ def test_fee_bound_is_the_least_multiple_of_ten_micro_not_below_the_exact_fee(
 @given(st.integers(0, 10**9), st.integers(0, 10_000))
 def test_cost_is_exact_for_whole_hundredths_of_a_share(hundredths: int, price: int) -> None:
     size = hundredths * LOT_STEP
-    assert cost_micro(size, price) * 10_000 == size * price
+    assert notional_up_micro(size, price) * 10_000 == size * price
 
 
 @given(st.lists(st.integers(1, 9_999), min_size=1, max_size=5))
@@ -58,11 +59,11 @@ def test_the_size_step_costs_whole_cents_on_every_leg_and_half_of_it_does_not(
 ) -> None:
     step = size_step_lots(tuple(prices), 10_000)
     assert step % LOT_STEP == 0
-    assert all(cost_micro(step, price) % 10_000 == 0 for price in prices)
+    assert all(notional_up_micro(step, price) % 10_000 == 0 for price in prices)
     for divisor in (2, 5):
         smaller = step // divisor
         if smaller % LOT_STEP == 0:
-            assert any(cost_micro(smaller, price) % 10_000 for price in prices)
+            assert any(notional_up_micro(smaller, price) % 10_000 for price in prices)
 
 
 @given(st.lists(st.integers(1, 9_999), min_size=1, max_size=6))

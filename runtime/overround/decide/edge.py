@@ -29,11 +29,6 @@ def fee_bound_micro(size_lots: int, price_ticks: int, rate_ppm: int, exponent: i
     return -(-size_lots * rate_ppm * curve // step) * FEE_STEP_MICRO
 
 
-def cost_micro(size_lots: int, price_ticks: int) -> int:
-    """Return size times price in micro-units, rounded up; exact for multiples of 0.01 share."""
-    return -(-size_lots * price_ticks // PRICE_TICKS_MAX)
-
-
 def size_step_lots(prices_ticks: tuple[int, ...], cost_step_micro: int) -> int:
     """Return the smallest common size step at which every leg costs whole cost steps.
 

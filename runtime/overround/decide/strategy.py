@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
-from overround.decide.edge import FeeRule, cost_micro
+from overround.decide.edge import FeeRule
 from overround.decide.intents import IntentWriter, PlanLeg, Stamps
 from overround.layout.report import ReportKind
+from overround.units import notional_up_micro
 
 __all__ = [
     "Context",
@@ -71,7 +72,7 @@ class Signal:
         """Return the net worth of the set at this size in micro-units; may be negative."""
         cost = 0
         for leg in self.legs:
-            cost += cost_micro(size_lots, leg.price_ticks)
+            cost += notional_up_micro(size_lots, leg.price_ticks)
             cost += self.fee(size_lots, leg.price_ticks, leg.fee_rate_ppm, leg.fee_exponent)
         return size_lots * self.payoff_units - cost
 
