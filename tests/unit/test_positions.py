@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overround.layout.intent import BUY, SELL
 from overround.ledger.positions import FillState, Positions
 from overround.ledger.records import (
-    BUY,
-    SELL,
     Failed,
     Fill,
     MarketNote,

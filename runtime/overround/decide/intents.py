@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from overround.errors import InvariantError
-from overround.layout.intent import INTENT, IntentFlag, OrderType
+from overround.layout.intent import BUY, INTENT, NO, SELL, YES, IntentFlag, OrderType
 from overround.observe.metrics import Histogram, Value
 
 __all__ = ["BUY", "NO", "SELL", "YES", "IntentWriter", "OrderType", "PlanLeg", "Stamps"]
-
-YES, NO = 0, 1
-BUY, SELL = 0, 1
 
 _NEVER_NS = 2**63 - 1
 _CANCEL_SHARE = 8

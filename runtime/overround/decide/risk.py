@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
 
+from overround.clock import NS_PER_S
 from overround.config.schema import Mode, Risk
 from overround.units import PRICE_TICKS_MAX, notional_micro
 
@@ -23,8 +23,6 @@ __all__ = [
     "RefusalCode",
     "RiskGate",
 ]
-
-NS_PER_S: Final = 1_000_000_000
 
 
 class RefusalCode(IntEnum):

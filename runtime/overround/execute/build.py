@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from overround.errors import OrderError
 from overround.execute.markets import MarketInfo
-from overround.ledger.records import BUY, Intent, Signed
+from overround.layout.intent import BUY, IntentFlag
+from overround.ledger.records import Intent, Signed
 from overround.venues.contract import OrderType
 from overround.venues.polymarket.amounts import limit_amounts, taking_amounts
 from overround.venues.polymarket.fees import fee_micro
@@ -23,7 +24,6 @@ from overround.venues.polymarket.orders import (
 
 __all__ = ["OrderBuilder", "Prepared"]
 
-POST_ONLY = 1
 _HALF_TICKS = 5_000
 
 
@@ -105,7 +105,7 @@ class OrderBuilder:
             signed,
             self._owner,
             OrderType(intent.order_type),
-            post_only=bool(intent.flags & POST_ONLY),
+            post_only=bool(intent.flags & IntentFlag.POST_ONLY),
         )
         return Signed(
             run_id=intent.run_id,

@@ -15,13 +15,13 @@ from typing import Final
 from overround.decide.risk import AccountView, OrderView, Refusal, RefusalCode, RiskGate
 from overround.errors import OrderError
 from overround.execute.build import OrderBuilder, Prepared
-from overround.execute.intents import CANCEL, RingIntent
+from overround.execute.intents import RingIntent
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
 from overround.execute.order import Order, OrderState
 from overround.execute.store import Store
+from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import (
-    BUY,
     Ack,
     Cancel,
     Done,
@@ -132,7 +132,7 @@ class Executor:
     def _take(self, message: RingIntent) -> Submission | None:
         now_ns = self._clock()
         key = IntentKey(self._run_id, message.producer, message.producer_sequence)
-        if message.flags & CANCEL:
+        if message.flags & IntentFlag.CANCEL:
             self._take_cancel(IntentKey(self._run_id, message.producer, message.target))
             return None
         if key in self.store.by_key:

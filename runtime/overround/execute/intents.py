@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-__all__ = ["CANCEL", "RingIntent", "decode_intents"]
+from overround.layout.intent import IntentFlag
 
-CANCEL: Final = 2
-"""Flag: not an order but the wish to cancel ``target``."""
+__all__ = ["RingIntent", "decode_intents"]
+
 LEGS_MAX: Final = 15
 """One batch request takes no more."""
 
@@ -39,7 +39,7 @@ class RingIntent(NamedTuple):
 
     def problem(self) -> str:
         """Return why this record cannot be an intent, empty if it can."""
-        if self.flags & CANCEL:
+        if self.flags & IntentFlag.CANCEL:
             return ""
         if self.outcome > 1 or self.side > 1 or self.order_type > 3:
             return f"outcome {self.outcome}, side {self.side} or type {self.order_type} unknown"

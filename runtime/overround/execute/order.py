@@ -21,8 +21,8 @@ from enum import IntEnum
 from typing import Final
 
 from overround.errors import InvariantError
+from overround.layout.intent import BUY
 from overround.ledger.records import (
-    BUY,
     Ack,
     Cancel,
     Done,

@@ -16,8 +16,9 @@ from overround.execute.markets import Markets
 from overround.execute.news import News, ReportKind
 from overround.execute.order import DUST_LOTS, Order, OrderState
 from overround.execute.store import Store
+from overround.layout.intent import BUY
 from overround.ledger.positions import FillState
-from overround.ledger.records import BUY, Ack, Cancel, Failed, Fill, Settled
+from overround.ledger.records import Ack, Cancel, Failed, Fill, Settled
 from overround.observe.metrics import Histogram, Value
 from overround.units import notional_micro
 from overround.venues.polymarket.fees import fee_micro

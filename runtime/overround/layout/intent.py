@@ -6,6 +6,11 @@ from enum import IntEnum, IntFlag
 
 import numpy as np
 
+YES, NO = 0, 1
+"""``outcome``: the first and the second token of a condition."""
+BUY, SELL = 0, 1
+"""``side``."""
+
 
 class IntentFlag(IntFlag):
     """Bits of ``flags``."""

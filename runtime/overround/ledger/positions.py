@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from overround.layout.intent import BUY
 from overround.ledger.records import (
-    BUY,
     Failed,
     Fill,
     MarketNote,

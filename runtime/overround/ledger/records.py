@@ -39,9 +39,6 @@ __all__ = [
     "encode",
 ]
 
-BUY: Final = 0
-SELL: Final = 1
-
 
 class Kind(IntEnum):
     """The kinds on disk; numbers are never reused."""
