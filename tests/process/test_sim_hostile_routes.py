@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import urllib.parse
 from typing import Any
@@ -17,7 +18,7 @@ from overround.sim.flow import FlowSettings
 from overround.sim.server import Server, ServerSettings
 
 SHARE = 1_000_000
-SEED = 20261123
+SEED = int(os.environ.get("OVERROUND_SEED", "20261123"))
 STILL = ("--rate", "0", "--edge-every", "0")
 
 NAMES = (
@@ -61,6 +62,7 @@ class Nonsense:
     """Requests that are nearly right, or not at all."""
 
     def __init__(self, sim: SimProcess, wallet: HostileWallet) -> None:
+        print(f"OVERROUND_SEED={SEED}")
         self.rng = random.Random(SEED)
         sides = sim.get(f"/clob-markets/{FAVOURITE}")["t"]
         yes, no = sides[0]["t"], sides[1]["t"]

@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any
 
 from overround.match.types import MarketRules
-from overround.units import parse_price, parse_size
+from overround.units import PRICE_TICKS_MAX, format_price, parse_price, parse_size
 
 __all__ = ["Level", "SimCatalog", "SimEvent", "SimMarket", "derived_token"]
 
@@ -192,10 +192,13 @@ class SimCatalog:
     ) -> SimMarket:
         """Add a market to a listed event, or alone in an event of its own, and return it.
 
-        Raises ValueError if the condition is already listed or the protocol is unknown.
+        Raises ValueError, and adds nothing, if the condition is already listed, the protocol
+        unknown or the tick no part of 1.
         """
         if protocol not in (2, 3):
             raise ValueError(f"protocol {protocol} is neither 2 nor 3")
+        if not 0 < tick_ticks < PRICE_TICKS_MAX or PRICE_TICKS_MAX % tick_ticks:
+            raise ValueError(f"tick {format_price(tick_ticks)} does not divide 1")
         index = len(self.markets)
         condition_id = condition_id or "0x" + hashlib.sha256(f"{slug}/{index}".encode()).hexdigest()
         if condition_id in self.by_condition:

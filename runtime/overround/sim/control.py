@@ -28,6 +28,10 @@ __all__ = ["ControlApi"]
 RAW_FRAME_BYTES_MAX = 8 << 20
 """Largest frame ``/sim/frame`` makes by repetition."""
 
+FRAMES_PER_S_MAX = 10_000
+HOLD_MS_MAX = 60_000
+"""What a market added while running may ask for."""
+
 WRONG_INPUT = (AttributeError, OverflowError, OverroundError, TypeError, ValueError)
 """What a command raises when a value of its body is none it can use."""
 
@@ -204,6 +208,11 @@ class ControlApi:
         """
         catalog = self._exchange.catalog
         number = len(catalog.markets)
+        rate, hold_ms = float(body.get("frames_per_s", 5.0)), int(body.get("hold_ms", 0))
+        if not 0 <= rate <= FRAMES_PER_S_MAX or not 0 <= hold_ms <= HOLD_MS_MAX:
+            raise ValueError(
+                f"frames_per_s from 0 to {FRAMES_PER_S_MAX}, hold_ms from 0 to {HOLD_MS_MAX}"
+            )
 
         def levels(key: str, default: list[list[str]]) -> list[tuple[int, int]]:
             return [(parse_price(p), parse_size(s)) for p, s in body.get(key, default)]
@@ -214,10 +223,10 @@ class ControlApi:
             bids=levels("bids", [["0.48", "120"], ["0.47", "300"], ["0.46", "500"]]),
             asks=levels("asks", [["0.52", "110"], ["0.53", "250"], ["0.54", "480"]]),
             tick_ticks=parse_price(str(body.get("tick", "0.01"))),
-            hold_ms=int(body.get("hold_ms", 0)),
+            hold_ms=hold_ms,
             protocol=int(body.get("protocol", 2)),
         )
-        self._flow.add_market(market, float(body.get("frames_per_s", 5.0)))
+        self._flow.add_market(market, rate)
         self._exchange.channel.announce(new_market(market, self._exchange.now_ms))
         return {"market": market.condition_id, "tokens": [market.token_yes, market.token_no]}
 
