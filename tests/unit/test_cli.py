@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from overround.cli.demo import start_exchange
 from overround.cli.output import format_ns, print_report
 from overround.cli.progress import progress_line
 from overround.config.schema import ARMED_VARIABLE, Account, Mode, Supervise
+from overround.errors import HostError
 from overround.host import allocator
 from overround.host.checks import CHECKS, Verdict, run_checks
 from overround.supervise.process import child_environment
@@ -239,3 +241,9 @@ def test_interrupted_demo_reports_what_it_did_so_far(tmp_path: Path):
     out, err = demo.communicate(timeout=60)
     assert demo.returncode == 0, err
     assert json.loads(out)["frames"] > 0
+
+
+def test_demo_says_that_the_exchange_ended_before_it_was_ready(tmp_path: Path):
+    """Not after a minute, and not as if it had been waited for."""
+    with pytest.raises(HostError, match="the exchange ended before it was ready"):
+        start_exchange(-1, tmp_path / "absent" / "exchange.jsonl")

@@ -142,16 +142,14 @@ def start_exchange(
         preexec_fn=die_with_parent,
     )
     assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], READY_TIMEOUT_S)
+    line = process.stdout.readline() if readable else b""
     try:
-        readable, _, _ = select.select([process.stdout], [], [], READY_TIMEOUT_S)
-        line = process.stdout.readline() if readable else b""
         return process, jsonlib.loads(line)
     except ValueError:
         _stop(process)
-        raise HostError(
-            f"the exchange did not become ready within {READY_TIMEOUT_S} s; "
-            "try: overround sim --json"
-        ) from None
+        what = "ended before it was ready" if readable else f"was not ready in {READY_TIMEOUT_S} s"
+        raise HostError(f"the exchange {what}; try: overround sim --json") from None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -71,19 +71,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the ready line as JS
 
 
 def run_sim(settings: ServerSettings, *, seconds: float, as_json: bool) -> None:
-    """Serve until a signal or for ``seconds``; prints one line when ready."""
+    """Serve until a signal or for ``seconds``; prints one line of JSON when ready.
+
+    People get a sentence on standard error as well, unless ``as_json``.
+    """
     import uvloop
 
     from overround.sim.server import Server, ready_line
 
     def on_ready(ready: dict[str, Any]) -> None:
-        line = ready_line(ready)
         if not as_json:
-            line = (
-                f"exchange ready at {ready['rest_url']} "
-                f"({len(ready['accounts'])} funded test accounts; --json shows them): {line}"
+            sys.stderr.write(
+                f"exchange ready at {ready['rest_url']}: {len(ready['accounts'])} funded test "
+                "accounts, Ctrl-C stops it\n"
             )
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(ready_line(ready) + "\n")
         sys.stdout.flush()
 
     async def main() -> None:
