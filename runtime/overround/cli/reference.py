@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from overround.cli.faultpage import faults_page
 from overround.config.schema import Settings
 from overround.observe.metrics import STAGES, metrics
 
@@ -20,6 +21,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "metrics.md": metrics_page(),
         "commands.md": commands_page(),
+        "faults.md": faults_page(),
     }
 
 

@@ -112,12 +112,12 @@ class Line:
         except ValueError:
             self._forward(text)
             return
-        if isinstance(frame, list):
+        if isinstance(frame, list) and frame and all(_is_event(book) for book in frame):
             self._opening(text, frame)
-        elif isinstance(frame, dict):
-            changed = self._event(text, frame, str(frame.get("market", "")))
+        elif _is_event(frame):
+            changed = self._event(text, frame, frame["market"])
             if changed is not None:
-                self._finish(changed, str(frame.get("market", "")))
+                self._finish(changed, frame["market"])
         else:
             self._forward(text)
 
@@ -151,7 +151,7 @@ class Line:
 
     def _opening(self, text: str, frame: list[Any]) -> None:
         faults = self._faults
-        books = [b for b in frame if isinstance(b, dict) and not self._is_stalled(b["market"])]
+        books = [book for book in frame if not self._is_stalled(book["market"])]
         if not books or faults.take("snapshot-missing"):
             return
         if faults.take("snapshot-bare"):
@@ -205,10 +205,10 @@ class Line:
             event = json.loads(text)
         except ValueError:
             event = None
-        if not isinstance(event, dict):
+        if not _is_event(event):
             self._forward(text)
             return
-        market = str(event.get("market", ""))
+        market = event["market"]
         missing = "trade-missing" if event.get("event_type") == "trade" else "order-missing"
         if faults.take("user-silent", market) or faults.take(missing, market):
             return
@@ -260,3 +260,16 @@ class Line:
                 event["bucket_index"] = str(event["bucket_index"])
                 for maker in event["maker_orders"]:
                     maker["outcome_index"] = str(maker["outcome_index"])
+
+
+def _is_event(value: Any) -> bool:
+    """Return whether a switch may look into this; a frame made by hand may be anything."""
+    if not isinstance(value, dict) or not isinstance(value.get("market"), str):
+        return False
+    if not str(value.get("timestamp", "")).isdigit():
+        return False
+    kind = value.get("event_type")
+    if kind == "trade":
+        return isinstance(value.get("maker_orders"), list) and "match_time" in value
+    entries = value.get("price_changes", [])
+    return kind != "price_change" or (isinstance(entries, list) and "price_changes" in value)
