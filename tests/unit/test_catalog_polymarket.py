@@ -166,6 +166,7 @@ def test_cursor_ends() -> None:
         ({"feesEnabled": None, "feeSchedule": None}, None),
         ({"feeSchedule": {"rate": "0.0725", "exponent": 2}}, 72_500),
         ({"feeSchedule": {"rate": 0.07, "exponent": 0.5}}, None),
+        ({"feeSchedule": {"rate": 0.07, "exponent": 0}}, None),
         ({"feeSchedule": {"exponent": 1}}, None),
         ({"feesEnabled": False}, 0),
     ],

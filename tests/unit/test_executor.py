@@ -31,6 +31,7 @@ from overround.ledger.journal import replay
 from overround.ledger.records import Kind, decode
 from overround.observe.metrics import Value
 from overround.venues.contract import OrderType
+from overround.venues.polymarket.fees import fee_micro
 from overround.venues.polymarket.records import OrderEvent, TradeState
 from overround.venues.polymarket.records import OrderState as VenueState
 
@@ -129,7 +130,7 @@ def test_a_plan_without_all_its_legs_is_refused_at_its_expiry(desk: Desk) -> Non
 
 
 def test_a_plan_is_judged_with_what_its_own_legs_take(tmp_path: Path) -> None:
-    one_leg = 5 * SHARE + FEE
+    one_leg = 5 * SHARE + 2 * FEE
     limits = Risk(account_notional_max_micro=3 * one_leg - 1)
     desk = Desk(tmp_path, limits=limits)
     assert desk.core.take(desk.plan(0, 3)) == []
@@ -206,9 +207,25 @@ def test_a_loss_beyond_the_limit_trips_the_kill_latch(tmp_path: Path) -> None:
     desk.close()
 
 
+@pytest.mark.parametrize("limit_ticks", [500, 5_000, 9_000])
+def test_a_taking_purchase_reserves_the_fee_of_any_better_price(
+    desk: Desk, limit_ticks: int
+) -> None:
+    desk.markets.books[3] = BookView(
+        True, True, 4, limit_ticks - 100, limit_ticks, 100 * SHARE, 100 * SHARE
+    )
+    desk.send(desk.intent(0, price_ticks=limit_ticks, size_lots=100 * SHARE))
+    order = desk.order(0)
+    assert order.signed is not None
+    cash = order.signed.maker_micro
+    for ticks in range(100, limit_ticks + 1, 100):  # its cash buys the more, the less they cost
+        bought = cash * 10_000 // ticks
+        assert cash + fee_micro(bought, ticks, 50_000) <= desk.store.reserved_micro(), ticks
+
+
 def test_a_refused_order_is_done_and_frees_its_reservation(desk: Desk) -> None:
     submission = desk.send(desk.intent(0))
-    assert desk.store.reserved_micro() == 5 * SHARE + FEE
+    assert desk.store.reserved_micro() == 5 * SHARE + 2 * FEE
     desk.core.answer(submission, [rejected(submission.order_ids[0])])
     assert desk.order(0).state is OrderState.DONE
     assert desk.store.reserved_micro() == 0

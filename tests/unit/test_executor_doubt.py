@@ -52,7 +52,7 @@ def test_an_unknown_outcome_keeps_its_reservation_until_proof(desk: Desk) -> Non
     for _ in range(5):
         desk.tick(599)
         desk.resolver.resolve(order, None, desk.now_ns)
-        assert desk.store.reserved_micro() == 5 * SHARE + FEE
+        assert desk.store.reserved_micro() == 5 * SHARE + 2 * FEE
     desk.tick(10)
     desk.resolver.resolve(order, None, desk.now_ns)
     assert order.state is OrderState.DONE

@@ -10,6 +10,7 @@ from overround.errors import OrderError
 from overround.execute.markets import MarketInfo
 from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import Intent, Signed
+from overround.units import MICRO_PER_UNIT
 from overround.venues.contract import OrderType
 from overround.venues.polymarket.amounts import limit_amounts, taking_amounts
 from overround.venues.polymarket.fees import fee_micro
@@ -77,9 +78,14 @@ class OrderBuilder:
             raise OrderError("GTD orders are not sent yet: use GTC and cancel")
         if intent.side != BUY:
             return Prepared(maker, taker, 0)
-        # A purchase may fill anywhere below its limit; the fee is largest nearest one half.
-        worst_ticks = min(intent.price_ticks, _HALF_TICKS)
-        fee = fee_micro(taker, worst_ticks, market.fee_rate_ppm, market.fee_exponent)
+        if taking:
+            # It spends its cash, so a better price buys more shares: cash / p of them, each with a
+            # fee of at most rate * p * (1 - p). Over every price that is below rate * cash.
+            fee = -(-maker * market.fee_rate_ppm // MICRO_PER_UNIT)
+        else:
+            # Its shares are fixed and may cost less; the fee is largest nearest one half.
+            worst_ticks = min(intent.price_ticks, _HALF_TICKS)
+            fee = fee_micro(taker, worst_ticks, market.fee_rate_ppm, market.fee_exponent)
         return Prepared(maker, taker, maker + fee)
 
     def sign(self, intent: Intent, market: MarketInfo, prepared: Prepared) -> Signed:

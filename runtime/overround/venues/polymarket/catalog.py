@@ -235,7 +235,7 @@ def _fee(rate_text: str, exponent_text: str) -> tuple[int | None, int]:
     except ValueError:
         return None, 1
     known = rate_exact and exponent_exact
-    if not known or rate_ppm > FEE_RATE_PPM_MAX or exponent > FEE_EXPONENT_MAX:
+    if not known or rate_ppm > FEE_RATE_PPM_MAX or not 1 <= exponent <= FEE_EXPONENT_MAX:
         return None, 1
     return rate_ppm, exponent
 
