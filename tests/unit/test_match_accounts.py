@@ -98,3 +98,19 @@ def test_the_state_leaves_out_empty_holdings() -> None:
     before = accounts.state()
     accounts.holding(2).token(0, YES)
     assert accounts.state() == before
+
+
+@pytest.mark.parametrize(
+    "trade",
+    [
+        PendingTrade(1, 0, (Flow(1, YES, 50, 0, 0, 100), Flow(2, YES, 0, 49, 100, 0)), 0, 0),
+        PendingTrade(1, 0, (Flow(1, YES, 50, 0, 0, 100), Flow(2, YES, 0, 50, 99, 0)), 0, 0),
+        PendingTrade(1, 0, (Flow(1, YES, 50, 0, 0, 100), Flow(2, NO, 50, 0, 0, 99)), 100, 0),
+        PendingTrade(1, 0, (Flow(1, YES, 50, 0, 0, 100), Flow(2, NO, 50, 0, 0, 100)), 100, 1),
+    ],
+)
+def test_a_trade_that_does_not_balance_stops_everything(trade: PendingTrade) -> None:
+    accounts = Accounts()
+    with pytest.raises(InvariantError, match="out of nothing"):
+        accounts.open_trade(trade)
+    assert accounts.pending == {}

@@ -96,6 +96,20 @@ class PendingTrade(NamedTuple):
     fee_micro: int
 
 
+def _check_balanced(trade: PendingTrade) -> None:
+    """What is paid is what is received, minted and kept as fee; either token grows as much."""
+    paid_micro = -trade.collateral_micro - trade.fee_micro
+    lots = [-trade.collateral_micro, -trade.collateral_micro]
+    for _, outcome, cash_out_micro, cash_in_micro, lots_out, lots_in in trade.flows:
+        paid_micro += cash_out_micro - cash_in_micro
+        lots[outcome] += lots_in - lots_out
+    if paid_micro or lots[0] or lots[1]:
+        raise InvariantError(
+            f"trade {trade.trade_id} makes {paid_micro} micro-units, {lots[0]} YES and "
+            f"{lots[1]} NO lots out of nothing: {trade}"
+        )
+
+
 class Accounts:
     """Every account of the venue. Unknown accounts are empty; ``deposit`` opens them."""
 
@@ -280,7 +294,11 @@ class Accounts:
     # -- trades --------------------------------------------------------------------------
 
     def open_trade(self, trade: PendingTrade) -> None:
-        """Record a matched trade. What its parties give must be reserved already."""
+        """Record a matched trade. What its parties give must be reserved already.
+
+        InvariantError unless it conserves money and tokens to the micro-unit.
+        """
+        _check_balanced(trade)
         self.pending[trade.trade_id] = trade
         for flow in trade.flows:
             holding = self.holding(flow.account)
