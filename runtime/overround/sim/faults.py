@@ -81,6 +81,9 @@ _MARKET = (
        "nautilus_trader#3908", _C(1, 0.1, 0.2)),
     _S("sockets-refused", "market", "on", "WebSocket upgrades answer 503.",
        "py-clob-client#292", _C(1, 0.3, 1.5)),
+    _S("side-empty", "market", "on",
+       "Takes every ask of the flow out of the market named (else the first), and back when off.",
+       "nautilus_trader#2950", _C(1, 0.2, 1)),
     _S("tick-changed", "market", "on",
        "Changes the tick of the market named (else the first) to the next finer, or back.",
        "nautilus_trader#3942"),
@@ -183,6 +186,8 @@ _ORDERS = (
        "py-clob-client-v2#101", _C(1, 1, 4)),
     _S("trade-failed", "orders", "times", "A trade goes RETRYING and then FAILED.",
        "py-clob-client-v2#34", _C(2, 0.5, 2)),
+    _S("trade-retried", "orders", "times", "A trade goes RETRYING and then CONFIRMED.",
+       "py-clob-client-v2#100", _C(2, 0.5, 2)),
     _S("settle-late", "orders", "ms", "Trades settle so much later.",
        "py-clob-client#338", _C(900, 0.5, 2)),
     _S("clock-ahead", "orders", "ms", "The exchange's clock is ahead.",
@@ -193,6 +198,9 @@ SWITCHES: tuple[Switch, ...] = (*_MARKET, *_USER, *_HTTP, *_ORDERS)
 """Every switch there is, by area."""
 
 BY_NAME = {switch.name: switch for switch in SWITCHES}
+
+
+HTTP_DELAY_MS_MAX = 600_000
 
 
 @dataclass(slots=True)
@@ -212,6 +220,18 @@ class HttpFault:
     lose: bool = False
     status: int = 0
     text: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what would break the requests it is meant to trouble: ValueError."""
+        texts, numbers = (self.path, self.method, self.text), (self.before_ms, self.delay_ms)
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("path, method and text are texts")
+        if not all(isinstance(n, int) for n in (*numbers, self.count, self.status)):
+            raise ValueError("count, status, before_ms and delay_ms are whole numbers")
+        if not all(0 <= number <= HTTP_DELAY_MS_MAX for number in numbers):
+            raise ValueError(f"before_ms and delay_ms are from 0 to {HTTP_DELAY_MS_MAX}")
+        if self.status and not 200 <= self.status <= 599:
+            raise ValueError("status is from 200 to 599")
 
 
 @dataclass(slots=True)
