@@ -222,6 +222,23 @@ async def test_sockets_refused(rig: FaultRig) -> None:
     await rig.watched()
 
 
+async def test_side_empty(rig: FaultRig) -> None:
+    market = rig.sim.control("markets", slug="one-sided", frames_per_s=0)
+    condition = market["market"]
+    rig.tokens[condition] = market["tokens"]
+    socket = await rig.watched(condition)
+    rig.turn("side-empty", market=condition)
+    last = changes(await rig.seen(socket))[-1]["price_changes"]
+    assert {(entry["best_bid"], entry["best_ask"]) for entry in last} == {
+        ("0.48", "1"), ("0", "0.52"),
+    }  # fmt: skip
+    path = f"/book?token_id={market['tokens'][0]}"
+    book = rig.sim.get(path)
+    assert (len(book["bids"]), book["asks"]) == (3, [])
+    rig.turn("side-empty", 0)
+    assert [level["price"] for level in rig.sim.get(path)["asks"]] == ["0.54", "0.53", "0.52"]
+
+
 async def test_tick_changed(rig: FaultRig) -> None:
     socket = await rig.watched()
     for on, tick in ((1, "0.0001"), (0, "0.001")):

@@ -290,6 +290,16 @@ async def test_trade_failed(rig: FaultRig) -> None:
     assert rig.shown("trade-failed") == 1
 
 
+async def test_trade_retried(rig: FaultRig) -> None:
+    user = await rig.user()
+    rig.turn("trade-retried")
+    for second in ("RETRYING", "MINED"):
+        await rig.buy()
+        events = await rig.until(user, lambda f: f and f[-1].get("status") == "CONFIRMED")
+        told = [e["status"] for e in events if e["event_type"] == "trade"]
+        assert told == ["MATCHED", second, "CONFIRMED"]
+
+
 async def test_settle_late(rig: FaultRig) -> None:
     user = await rig.user()
     rig.turn("settle-late", 300)
@@ -330,6 +340,10 @@ async def test_switch_can_be_scheduled_limited_and_cleared(rig: FaultRig) -> Non
         {"switch": "no-such"},
         {"switch": "market-silent", "market": "0x0"},
         {"switch": "market-silent", "value": "many"},
+        {"switch": "market-silent", "value": "nan"},
+        {"switch": "restart", "value": 1e300},
+        {"switch": "restart", "at_s": -1},
+        {"switch": "restart", "for_s": "inf"},
         {"path": "/x", "no": 1},
     ):
         assert rig.sim.post("/sim/faults", wrong)[0] == 400

@@ -11,6 +11,7 @@ import pytest
 from oracle.sim_rig import Rig, Sink
 from overround.errors import ConfigError
 from overround.sim.faults import BY_NAME, SWITCHES, Faults
+from overround.sim.flow import Flow, FlowSettings
 from overround.sim.line import Line
 from overround.sim.switchboard import (
     CHAOTIC,
@@ -31,7 +32,10 @@ class Board:
         self.rig = Rig()
         self.cut: list[str] = []
         self.clock = SkewedClock()
-        self.board = Switchboard(self.rig.exchange, self, self.clock, self.rig.scheduler.later)
+        flow = Flow(self.rig.exchange, 1, FlowSettings(rate=0))
+        self.board = Switchboard(
+            self.rig.exchange, flow, self, self.clock, self.rig.scheduler.later
+        )
         self.faults = self.rig.exchange.faults
 
     def abort(self, channel: str) -> int:

@@ -441,7 +441,7 @@ class Exchange:
         self._tell_trade(record)
 
     def _mined(self, record: TradeRecord) -> None:
-        if self.faults.fail_trades:
+        if self.faults.fail_trades or self.faults.take("trade-retried"):
             self._advance(record, "RETRYING")
         else:
             self._advance(record, "MINED")

@@ -123,7 +123,9 @@ class Server:
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
         self.rewards = Rewards(self.exchange, settings.seed)
-        self.board = Switchboard(self.exchange, self.sockets, clock, self._loop.call_later)
+        self.board = Switchboard(
+            self.exchange, self.flow, self.sockets, clock, self._loop.call_later
+        )
         self.guard = Guard()
         self.guard.watch(self._loop)
         self._runner: web.AppRunner | None = None

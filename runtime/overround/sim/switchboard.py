@@ -14,10 +14,14 @@ from typing import Any, NamedTuple, Protocol
 
 from overround.clock import NS_PER_MS, NS_PER_S, epoch_ns, monotonic_ns
 from overround.errors import ConfigError
+from overround.match.types import BookSide
+from overround.sim.catalog import SimMarket
 from overround.sim.channel import Later
 from overround.sim.exchange import Exchange
 from overround.sim.faults import BY_NAME, SWITCHES
+from overround.sim.flow import Flow
 from overround.sim.limits import Limits
+from overround.sim.makers import MakerBook
 
 __all__ = ["Plan", "SkewedClock", "Switchboard", "parse_plan"]
 
@@ -29,6 +33,9 @@ CHAOS_POST_ONLY_S = 1.0
 
 POST_ONLY_S = 120.0
 """Post-only mode after a restart where ``post-only-after`` is not set."""
+
+VALUE_MAX = 1e7
+TIME_MAX_S = 1e6
 
 FINER = {1_000: 100, 100: 10, 50: 10, 25: 1, 10: 1, 1: 10}
 """Tick size in 1/10,000 after ``tick-changed``."""
@@ -87,24 +94,32 @@ class Switchboard:
     """Turns switches and does what a turn itself does (cut sockets, freeze books, ...)."""
 
     def __init__(
-        self, exchange: Exchange, sockets: _Sockets, clock: SkewedClock, later: Later
+        self,
+        exchange: Exchange,
+        flow: Flow,
+        sockets: _Sockets,
+        clock: SkewedClock,
+        later: Later,
     ) -> None:
         self.limits = Limits()
         self.exchange = exchange
         self.until_ns: dict[str, int] = {}
         """Monotonic end of ``restart`` and ``post-only``."""
         self._faults = exchange.faults
+        self._flow = flow
         self._sockets = sockets
         self._clock = clock
         self._later = later
         self._turns: dict[str, int] = {}
         self._ticks: dict[int, int] = {}
+        self._removed: list[tuple[MakerBook, int, int]] = []
         self._on_turn: dict[str, Callable[[float, str], None]] = {
             "market-cut": self._cut,
             "user-cut": self._cut,
             "book-stale": self._freeze,
             "sockets-refused": self._refuse,
             "tick-changed": self._retick,
+            "side-empty": self._empty,
             "clock-ahead": self._skew,
             "restart": self._restart,
             "post-only": self._post_only,
@@ -113,9 +128,14 @@ class Switchboard:
     # -- turning -------------------------------------------------------------------------
 
     def run(self, plan: Plan, *, logged: bool = True) -> None:
-        """Carry out a plan. KeyError if it names no switch or no market."""
+        """Carry out a plan. KeyError if it names no switch or no market, ValueError for
+        values and times out of all proportion."""
         if plan.name not in BY_NAME:
             raise KeyError(plan.name)
+        if not (plan.value <= VALUE_MAX and 0 <= plan.at_s <= TIME_MAX_S):
+            raise ValueError(f"a value is up to {VALUE_MAX:g}, a time from 0 to {TIME_MAX_S:g} s")
+        if not 0 <= plan.for_s <= TIME_MAX_S:
+            raise ValueError(f"a switch is on from 0 to {TIME_MAX_S:g} s")
         market = self._condition(plan.market)
         if plan.at_s > 0:
             self._later(plan.at_s, partial(self._begin, plan, market, logged))
@@ -190,14 +210,31 @@ class Switchboard:
     def _skew(self, value: float, _: str) -> None:
         self._clock.ahead_ns = round(value * NS_PER_MS)
 
+    def _chosen(self, name: str) -> SimMarket:
+        chosen = self._faults.markets.get(name)
+        catalog = self.exchange.catalog
+        return catalog.by_condition[chosen] if chosen else catalog.markets[0]
+
+    def _empty(self, value: float, name: str) -> None:
+        removed, self._removed = self._removed, []
+        for makers, price_ticks, size_lots in removed:
+            # Who bids there by now keeps the place.
+            if price_ticks > self.exchange.engine.top(makers.market.index).bid_ticks:
+                makers.add(BookSide.ASK, price_ticks, size_lots)
+        if not value:
+            return
+        makers = self._flow.markets[self._chosen(name).index].makers
+        with self.exchange.burst():
+            for price_ticks in makers.prices(BookSide.ASK):
+                size_lots = makers.cancel_level(BookSide.ASK, price_ticks)
+                self._removed.append((makers, price_ticks, size_lots))
+
     def _retick(self, value: float, name: str) -> None:
         before, self._ticks = self._ticks, {}
         for index, ticks in before.items():
             self.exchange.set_tick(index, ticks)
         if value:
-            chosen = self._faults.markets.get(name)
-            catalog = self.exchange.catalog
-            market = catalog.by_condition[chosen] if chosen else catalog.markets[0]
+            market = self._chosen(name)
             self._ticks = {market.index: market.rules.tick_ticks}
             self.exchange.set_tick(market.index, FINER.get(market.rules.tick_ticks, 10))
 
