@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from overround.errors import OverroundError, VenueError
 from overround.execute.client import NoAnswer, NotSent, VenueClient
@@ -23,6 +23,7 @@ from overround.observe.metrics import Value
 from overround.venues.polymarket import rest
 from overround.venues.polymarket.answers import (
     CURSOR_START,
+    Page,
     decode_balance,
     decode_cancel,
     decode_credentials,
@@ -37,6 +38,8 @@ from overround.venues.polymarket.auth import Credentials
 from overround.venues.polymarket.records import UserOrder, UserTrade
 
 __all__ = ["AccountDesk", "obtain_credentials"]
+
+Item = TypeVar("Item")
 
 IN_FLIGHT_MAX: Final = 16
 """Requests that carry orders, at one time."""
@@ -220,33 +223,33 @@ class AccountDesk:
         return [] if cash == balance else [f"cash: venue {balance}, ledger {cash} micro"]
 
     async def _open_orders(self) -> list[UserOrder]:
-        orders: list[UserOrder] = []
-        cursor = CURSOR_START
-        for _ in range(PAGES_MAX):
-            answer = await self._client.call(rest.open_orders(cursor))
-            page = decode_open_orders(answer.status, answer.body)
-            if page.problems:
-                raise VenueError(f"open orders: {page.problems[0]}", retryable=True)
-            orders += page.items
-            if page.next_cursor is None:
-                return orders
-            cursor = page.next_cursor
-        raise VenueError(f"open orders: more than {PAGES_MAX} pages", retryable=True)
+        return await self._listing("open orders", rest.open_orders, decode_open_orders)
 
     async def _trades(self) -> list[UserTrade]:
         since_ms = self._resolver.oldest_unsettled_ms()
         compared_ms = self._compared_ms or self._epoch_ms()
         from_ms = compared_ms if since_ms is None else min(since_ms, compared_ms)
         after_s = max(0, from_ms - OVERLAP_MS) // 1_000
-        trades: list[UserTrade] = []
+        return await self._listing(
+            "trades", lambda cursor: rest.trades(cursor, after_s=after_s), decode_trades
+        )
+
+    async def _listing(
+        self,
+        what: str,
+        request: Callable[[str], rest.Request],
+        decode: Callable[[int, bytes], Page[Item]],
+    ) -> list[Item]:
+        """Return every page's items; raises VenueError rather than return a part of them."""
+        items: list[Item] = []
         cursor = CURSOR_START
         for _ in range(PAGES_MAX):
-            answer = await self._client.call(rest.trades(cursor, after_s=after_s))
-            page = decode_trades(answer.status, answer.body)
+            answer = await self._client.call(request(cursor))
+            page = decode(answer.status, answer.body)
             if page.problems:
-                raise VenueError(f"trades: {page.problems[0]}", retryable=True)
-            trades += page.items
+                raise VenueError(f"{what}: {page.problems[0]}", retryable=True)
+            items += page.items
             if page.next_cursor is None:
-                return trades
+                return items
             cursor = page.next_cursor
-        raise VenueError(f"trades: more than {PAGES_MAX} pages", retryable=True)
+        raise VenueError(f"{what}: more than {PAGES_MAX} pages", retryable=True)
