@@ -139,6 +139,22 @@ async def test_a_second_life_goes_on_where_the_first_one_ended(inside: Inside) -
     assert audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address).clean
 
 
+async def test_at_the_loss_limit_what_rests_is_cancelled_without_a_further_intent(
+    inside: Inside,
+) -> None:
+    rig = inside.rig
+    risk = rig.settings.risk.model_copy(update={"loss_max_micro": 1_000_000})
+    rig.settings = rig.settings.model_copy(update={"risk": risk})
+    await inside.start()
+    resting = rig.push_rest(market=5, price_ticks=rig.top(5)[0] - 200)
+    await inside.until(lambda: rig.count(Value.ORDERS_ACCEPTED) == 1)
+    rig.push()  # a lone leg: at worst its whole cost is lost
+    latch = KillLatch(rig.instance.segment("kill"))
+    await inside.until(lambda: latch.reason == KillReason.LOSS_LIMIT)
+    await inside.until(lambda: rig.reported(ReportKind.CANCELED) == [(resting, 0)])
+    await inside.stop()
+
+
 async def test_it_can_be_stopped_while_the_venue_does_not_answer(inside: Inside) -> None:
     await inside.control("faults", path="/auth", status=503, count=1_000)
     await inside.start(wait=False)

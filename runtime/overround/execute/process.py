@@ -351,6 +351,10 @@ class ExecutorProcess:
     def _housekeep(self) -> None:
         self._parts.core.expire_plans()
         self._markets.refresh()
+        # The gate meets the limit when an intent comes; what rests at the venue fills without one.
+        loss_micro, limit_micro = self._store.loss_micro(), self._settings.risk.loss_max_micro
+        if loss_micro >= limit_micro:
+            self._trip(f"loss {loss_micro} is at its limit of {limit_micro}")
         limit_ms = self._settings.execute.settle_alarm_ms
         for fill in self._parts.settlement.overdue(clock.epoch_ms(), limit_ms):
             key = (fill.trade_id, fill.order_id)
