@@ -67,14 +67,3 @@ async def test_an_address_has_its_windows(rig: FaultRig) -> None:
     headers = (await rig.request("GET", path, login=False))[2]
     assert 1 <= int(headers["Retry-After"]) <= 10
     assert (await rig.request("GET", "/time", login=False))[0] == 200
-
-
-def test_official_client_raises_what_it_knows(sim: SimProcess) -> None:
-    from py_clob_client_v2.client import ClobClient
-
-    sim.control("limits", mode="off")
-    sim.control("faults", switch="too-many", value=1)
-    client = ClobClient(sim.url, 137)
-    with pytest.raises(Exception, match="Too Many Requests"):
-        client.get_server_time()
-    assert client.get_server_time()

@@ -170,6 +170,7 @@ class Switchboard:
     def clear(self) -> None:
         """Turn everything off; plans for later still come."""
         self._faults.http.clear()
+        self.until_ns.clear()  # else the end of a restart begins post-only mode
         for name in list(self._faults.values):
             self.put(name, 0)
 
