@@ -19,17 +19,35 @@ __all__ = ["Arrivals"]
 KERNELS = ((0.005, 0.25), (0.5, 0.15))
 """(time constant in s, expected direct offspring); the sum, 0.4, is the branching ratio."""
 
-MOODS = ((0.12, 0.85), (4.0, 0.25), (250.0, 0.65))
+MOODS = ((0.12, 0.95), (4.0, 0.2), (250.0, 0.6))
 """(time constant in s, deviation of the log rate); the first one's is for a very busy market."""
 
-FLICKER_THIN_PER_S = 18.0
+FLICKER_THIN_PER_S = 22.0
 """The variance of the first mood grows by so much over the mean rate, up to the bound."""
 
-FLICKER_MAX = 1.4
+FLICKER_MAX = 1.5
 """Bound of the first mood's deviation."""
+
+MOOD_MAX = 2.0
+"""Moods count up to so many deviations: recorded seconds never had ten times the mean."""
+
+CALM_START = 0.4
+"""Moods start this close to their mean effect, so that a short run keeps to its rate."""
 
 MOOD_STEP_S = 0.05
 """Longest time over which the moods are taken as constant."""
+
+
+def _log_mean(deviation: float) -> float:
+    """Return the log of the mean of exp(deviation x mood), the mood being bounded."""
+    steps = 200
+    total = weights = 0.0
+    for step in range(-steps, steps + 1):
+        mood = 5.0 * step / steps
+        weight = math.exp(-mood * mood / 2.0)
+        weights += weight
+        total += weight * math.exp(deviation * min(max(mood, -MOOD_MAX), MOOD_MAX))
+    return math.log(total / weights)
 
 
 class Arrivals:
@@ -42,14 +60,17 @@ class Arrivals:
         self._base = mean_per_s * (1.0 - sum(part for _, part in KERNELS))
         self._excited = [mean_per_s * part for _, part in KERNELS]
         flicker = math.sqrt(MOODS[0][1] ** 2 + FLICKER_THIN_PER_S / mean_per_s)
-        self._shape = ((MOODS[0][0], min(flicker, FLICKER_MAX)), *MOODS[1:])
-        self._moods = [random.gauss(0.0, 1.0) for _ in MOODS]
+        shape = ((MOODS[0][0], min(flicker, FLICKER_MAX)), *MOODS[1:])
+        self._shape = tuple((constant, part, _log_mean(part)) for constant, part in shape)
+        self._moods = [
+            center / part + random.gauss(0.0, CALM_START) for _, part, center in self._shape
+        ]
         self.time_s = 0.0
 
     def _intensity(self) -> float:
         log_rate = 0.0
-        for mood, (_, deviation) in zip(self._moods, self._shape, strict=True):
-            log_rate += deviation * mood - deviation * deviation / 2.0
+        for mood, (_, deviation, center) in zip(self._moods, self._shape, strict=True):
+            log_rate += deviation * min(max(mood, -MOOD_MAX), MOOD_MAX) - center
         return self._base * math.exp(log_rate) + sum(self._excited)
 
     def _pass(self, step_s: float) -> None:
@@ -58,7 +79,7 @@ class Arrivals:
             self._excited[i] *= math.exp(-step_s / constant)
 
     def _shift_moods(self, step_s: float) -> None:
-        for i, (constant, _) in enumerate(self._shape):
+        for i, (constant, _, _) in enumerate(self._shape):
             keep = math.exp(-step_s / constant)
             noise = math.sqrt(1.0 - keep * keep)
             self._moods[i] = keep * self._moods[i] + noise * self._random.gauss(0.0, 1.0)
