@@ -183,7 +183,7 @@ static void apply_book(struct ovr_feed *feed, const struct ovr_pm_event *event)
     touch(feed, market, event->venue_epoch_ms);
     load_book(feed, market, outcome, event, OVR_PROOF_SNAPSHOT);
     if (event->flags & OVR_PM_HAS_HASH) {
-        ovr_hash_declare(market, outcome, event->venue_epoch_ms, event->hash);
+        ovr_hash_declare(feed, market, outcome, event->venue_epoch_ms, event->hash);
     }
 }
 
@@ -216,7 +216,7 @@ static void apply_changes(struct ovr_feed *feed, const struct ovr_pm_event *even
         set_level(feed, market, outcome, change->side, change->price_ticks, change->size_lots);
         declare(market, outcome, change);
         if (change->flags & OVR_PM_HAS_HASH) {
-            ovr_hash_declare(market, outcome, event->venue_epoch_ms, change->hash);
+            ovr_hash_declare(feed, market, outcome, event->venue_epoch_ms, change->hash);
         }
         applied++;
     }

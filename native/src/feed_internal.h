@@ -17,7 +17,7 @@ enum {
     OVR_FEED_EVENTS_MAX = 4096,
     /* Levels of a 4 MiB frame at 30 bytes each. */
     OVR_FEED_CHANGES_MAX = 131072,
-    /* Distinct hashes of one burst; recordings show at most four. */
+    /* Distinct hashes of one burst that may be open; recordings show at most four. */
     OVR_FEED_PENDING_MAX = 16,
     /* Mismatches that wait for a print, over all markets. */
     OVR_FEED_WAITING_MAX = 256,
@@ -117,8 +117,8 @@ bool ovr_burst_begin(struct ovr_feed *feed, struct market *market, uint64_t venu
 void ovr_burst_end(struct ovr_feed *feed, struct market *market);
 void ovr_burst_abandon(struct ovr_feed *feed, struct market *market);
 void ovr_burst_settle(struct ovr_feed *feed, struct market *market);
-void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_ms,
-                      const uint8_t hash[20]);
+void ovr_hash_declare(struct ovr_feed *feed, struct market *market, int outcome,
+                      uint64_t venue_epoch_ms, const uint8_t hash[20]);
 void ovr_hash_poll(struct ovr_feed *feed, struct market *market, int outcome,
                    uint64_t venue_epoch_ms, const uint8_t hash[20]);
 void ovr_hash_retry(struct ovr_feed *feed, struct market *market);

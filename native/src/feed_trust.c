@@ -166,15 +166,48 @@ static void wait_for_print(struct ovr_feed *feed, const struct market *market,
     memcpy(waiting->hash, pending->hash, sizeof waiting->hash);
 }
 
-void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_ms,
-                      const uint8_t hash[20])
+/* Compare one open hash with the book as it is; true if it matched. At burst end (`last`) one that
+ * did not begins to wait. */
+static bool hash_compare(struct ovr_feed *feed, struct market *market,
+                         struct pending_hash *pending, bool last)
+{
+    struct ovr_feed_market *view = &market->view;
+    struct ovr_sha1 levels;
+    ovr_sha1_init(&levels);
+    ovr_sha1_update(&levels, feed->text,
+                    ovr_book_text(&market->ladder, view->condition_id,
+                                  view->tokens[pending->outcome].token, pending->outcome,
+                                  pending->venue_epoch_ms, feed->text));
+    pending->matched = ovr_recipe_match(&view->recipe, &levels, pending->hash);
+    if (pending->matched) {
+        hash_passed(feed, market, pending->outcome, pending->count, view->event_sequence);
+        ovr_trust_prove(feed, market, OVR_PROOF_HASH);
+    } else if (last) {
+        wait_for_print(feed, market, pending, &levels);
+    }
+    return pending->matched;
+}
+
+/* Make room by judging the oldest hash early. Frames of one burst declare the final hash, which is
+ * one a token, or each its own, which a right book matched at once: only a wrong book gets here. */
+static void hash_crowd_out(struct ovr_feed *feed, struct market *market)
+{
+    struct pending_hash *oldest = market->pending;
+    if (!oldest->matched) {
+        hash_compare(feed, market, oldest, true);
+    }
+    market->pending_count--;
+    memmove(oldest, oldest + 1, market->pending_count * sizeof *oldest);
+}
+
+void ovr_hash_declare(struct ovr_feed *feed, struct market *market, int outcome,
+                      uint64_t venue_epoch_ms, const uint8_t hash[20])
 {
     if (!market->audited) {
         return;
     }
-    struct ovr_feed_token *token = &market->view.tokens[outcome];
     if (!market->view.has_snapshot) {
-        token->hash_unchecked++;
+        market->view.tokens[outcome].hash_unchecked++;
         return;
     }
     for (uint32_t i = 0; i < market->pending_count; i++) {
@@ -187,8 +220,7 @@ void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_m
         }
     }
     if (market->pending_count == OVR_FEED_PENDING_MAX) {
-        token->hash_unchecked++;
-        return;
+        hash_crowd_out(feed, market);
     }
     struct pending_hash *pending = &market->pending[market->pending_count++];
     *pending = (struct pending_hash){.venue_epoch_ms = venue_epoch_ms,
@@ -198,33 +230,13 @@ void ovr_hash_declare(struct market *market, int outcome, uint64_t venue_epoch_m
     memcpy(pending->hash, hash, sizeof pending->hash);
 }
 
-/* Compare every open hash with the book as it is; at burst end (`last`) the rest begins to wait.
- * Returns how many are still open. */
+/* Compare every open hash; returns how many are still open. */
 static uint32_t hash_evaluate(struct ovr_feed *feed, struct market *market, bool last)
 {
-    struct ovr_feed_market *view = &market->view;
     uint32_t unmatched = 0;
     for (uint32_t i = 0; i < market->pending_count; i++) {
         struct pending_hash *pending = &market->pending[i];
-        if (pending->matched) {
-            continue;
-        }
-        struct ovr_sha1 levels;
-        ovr_sha1_init(&levels);
-        ovr_sha1_update(&levels, feed->text,
-                        ovr_book_text(&market->ladder, view->condition_id,
-                                      view->tokens[pending->outcome].token, pending->outcome,
-                                      pending->venue_epoch_ms, feed->text));
-        if (ovr_recipe_match(&view->recipe, &levels, pending->hash)) {
-            pending->matched = true;
-            hash_passed(feed, market, pending->outcome, pending->count, view->event_sequence);
-            ovr_trust_prove(feed, market, OVR_PROOF_HASH);
-        } else {
-            unmatched++;
-            if (last) {
-                wait_for_print(feed, market, pending, &levels);
-            }
-        }
+        unmatched += !pending->matched && !hash_compare(feed, market, pending, last);
     }
     return unmatched;
 }
@@ -235,7 +247,7 @@ void ovr_hash_poll(struct ovr_feed *feed, struct market *market, int outcome,
 {
     market->audited = feed->config.audit_every != 0;
     market->pending_count = 0;
-    ovr_hash_declare(market, outcome, venue_epoch_ms, hash);
+    ovr_hash_declare(feed, market, outcome, venue_epoch_ms, hash);
     hash_evaluate(feed, market, true);
     market->pending_count = 0;
 }

@@ -207,6 +207,19 @@ def test_a_missed_update_is_found_by_its_hash_and_asked_again(rig: Rig):
     assert rig.engine.take_resync() == [0]
 
 
+def test_a_burst_of_many_hashes_leaves_no_entry_out(rig: Rig):
+    """Forty frames of one timestamp, each with its own hash, on a book that missed an update."""
+    rig.venue.set(0, 5_000, 7 * SHARE)  # nobody tells us
+    for shares in range(1, 41):
+        rig.venue.set(0, 5_100, shares * SHARE)
+        rig.frame(rig.venue.change((0, 5_100), epoch_ms=T0 + 1), after_ms=0.1)
+    rig.flush(3)
+    rig.flush(250)
+    for token in rig.state.tokens:
+        assert (token.hash_passed, token.hash_failed, token.hash_unchecked) == (1, 40, 0)
+    assert (rig.state.trusted, rig.state.cause) == (0, UntrustCause.HASH)
+
+
 def test_a_mismatch_waits_for_the_print_that_explains_it(rig: Rig):
     rig.venue.last = "0.54"
     rig.venue.set(1, 5_400, 200 * SHARE)
