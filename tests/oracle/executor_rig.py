@@ -53,7 +53,9 @@ class ExchangeProcess:
         )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, (folder / "exchange.err").read_text(encoding="utf-8")
+        if not line:
+            self.close()
+            raise AssertionError((folder / "exchange.err").read_text(encoding="utf-8"))
         self.ready = json.loads(line)
         self.url = self.ready["rest_url"]
 
@@ -89,13 +91,20 @@ class Rig:
                  mode: Mode = Mode.SIM, sim_options: tuple[str, ...] = ()) -> None:  # fmt: skip
         self.folder = folder
         self.venue = ExchangeProcess(folder, *sim_options)
+        try:
+            self._set_up(risk, execute, mode)
+        except BaseException:
+            self.venue.close()  # nobody else would: the test never gets a rig to close
+            raise
+
+    def _set_up(self, risk: Risk | None, execute: Execute | None, mode: Mode) -> None:
         account = self.venue.ready["accounts"][0]
         self.address = account["address"]
         self.key = account["private_key"]
         self.settings = Settings(
             instance="test-executor",
             mode=mode,
-            run_dir=folder,
+            run_dir=self.folder,
             venue=Venue(
                 rest_url=self.venue.url,
                 gamma_url=self.venue.ready["gamma_url"],
