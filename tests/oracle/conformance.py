@@ -41,9 +41,11 @@ def conform(value: Any, shape: Any, path: str = "answer") -> None:
         errors = []
         for alternative in shape:
             try:
-                return conform(value, alternative, path)
+                conform(value, alternative, path)
             except AssertionError as error:
                 errors.append(str(error))
+            else:
+                return
         raise AssertionError("; ".join(errors))
     if isinstance(shape, type):
         assert type(value) is shape, f"{path}: {value!r} is no {shape.__name__}"

@@ -22,7 +22,9 @@ from overround.sim.rewards import Rewards
 from overround.units import MICRO_PER_UNIT
 from overround.venues.polymarket.auth import Credentials, verify_l2
 
-__all__ = ["AccountApi"]
+__all__ = ["RELAYER_PREFIX", "AccountApi"]
+
+RELAYER_PREFIX = "/relayer"
 
 Login = tuple[Member, Credentials]
 LoggedIn = Callable[[web.Request, Login], Awaitable[web.StreamResponse]]
@@ -81,6 +83,7 @@ class AccountApi:
             web.get("/rewards/user/markets", l2(self._earning_markets)),
             web.get("/v1/user/rate-limit-tier", l2(self._tier)),
             web.get("/v1/user/session-signers", l2(self._no_signers)),
+            web.get(RELAYER_PREFIX + "/deployed", self._deployed),
         ]
 
     def _hash(self, purpose: str) -> bytes:
@@ -280,6 +283,11 @@ class AccountApi:
 
     async def _no_orders(self, request: web.Request, _: Login) -> web.Response:
         return cursor_page(request, [], 100, dict)
+
+    async def _deployed(self, request: web.Request) -> web.Response:
+        """Answer the relayer's one question: is there a wallet at an address?"""
+        address = request.query.get("address", "")
+        return json_response({"deployed": self._exchange.members.wallet(address) is not None})
 
     async def _tier(self, _: web.Request, __: Login) -> web.Response:
         return json_response({"tier": "Standard"})

@@ -208,7 +208,7 @@ class DataApi:
             "total_pnl": _cash(open_pnl + stake.realized_micro),
             "percent_pnl": round(100 * open_pnl / paid, 2) if paid else 0,
             "percent_realized_pnl": round(100 * stake.realized_micro / paid, 2) if paid else 0,
-            "redeemable": False,
+            "redeemable": market.yes_worth_ticks is not None,
             "mergeable": mergeable,
             "negative_risk": market.rules.neg_risk,
             "archived": False,
@@ -435,7 +435,7 @@ class DataApi:
 
     @staticmethod
     def _token_row(market: SimMarket, outcome: int) -> Row:
-        protocol3 = market.protocol == 3
+        protocol3, worth = market.protocol == 3, market.yes_worth_ticks
         return {
             "token_id": market.token(outcome),
             "condition_id": market.condition_id,
@@ -445,8 +445,8 @@ class DataApi:
             "clob_index": outcome,
             "outcome": market.outcomes[outcome],
             "opposite_token_id": market.token(1 - outcome),
-            "resolved": False,
-            "final_price": None,
+            "resolved": worth is not None,
+            "final_price": None if worth is None else number(10_000 - worth if outcome else worth),
             "title": market.question,
             "market_slug": market.slug,
             "closed": not market.accepting,

@@ -310,9 +310,10 @@ class Exchange:
             elif isinstance(event, OrderAccepted):
                 self._on_accepted(event.order)
             elif isinstance(event, TickChanged):
+                # What happened before goes out under the old tick: it is part of the hash.
+                self._publish()
                 market = self.catalog.markets[event.market]
                 market.rules = replace(market.rules, tick_ticks=event.new_ticks)
-                self._publish()
                 self.channel.tick_change(market, event.old_ticks, event.new_ticks, self.now_ms)
 
     def _on_accepted(self, order: Order) -> None:
@@ -402,10 +403,12 @@ class Exchange:
         self.history.add_trade(record, sorted(members | owners))
         self._records[matched.trade_id] = record
         self.log.write("trade", **record.line(self.orders))
-        for order in (taker, *(leg.order for leg in matched.legs)):
+        parts = [(taker, matched.size_lots), *((leg.order, leg.size_lots) for leg in matched.legs)]
+        for order, lots in parts:
             own = self.orders.get(order.id)
             if own is not None:
                 own.trades.append(record.id)
+                own.told_lots += lots
                 if not order.remaining_lots or order.order_type in (OrderType.FOK, OrderType.FAK):
                     own.status = "MATCHED"
                 self._tell(own, "UPDATE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from aiohttp import web
@@ -89,6 +89,7 @@ class MarketsApi:
             web.get("/rewards/markets/{condition}", self._rewards_of),
             web.get("/fees/builder-fees/{code}", self._builder_fees),
             web.get("/builder/trades", self._builder_trades),
+            web.get("/rebates/current", self._rebates),
         ]
 
     # -- market records ------------------------------------------------------------------
@@ -323,6 +324,28 @@ class MarketsApi:
         market = self._named(request)
         rewarded = [market] if market and reward_rules(market) else []
         return cursor_page(request, rewarded, REWARDS_PAGE, self.reward_row)
+
+    async def _rebates(self, request: web.Request) -> web.Response:
+        exchange, address = self._exchange, request.query.get("maker_address", "")
+        try:
+            day = date.fromisoformat(request.query.get("date", ""))
+        except ValueError:
+            return error(400, "Invalid date")
+        wallet = exchange.members.wallet(address)
+        number_of_day = day.toordinal() - date(1970, 1, 1).toordinal()
+        return json_response(
+            [
+                {
+                    "date": day.isoformat(),
+                    "condition_id": exchange.catalog.markets[share.market].condition_id,
+                    "asset_address": PUSD,
+                    "maker_address": wallet.address,
+                    "rebated_fees_usdc": format_cash(share.cash_micro),
+                }
+                for share in exchange.engine.rebates.shares(number_of_day)
+                if wallet is not None and share.account == wallet.account
+            ]
+        )
 
     # -- builders ------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ class OrderRecord:
     created_s: int
     status: str = "LIVE"
     trades: list[str] = field(default_factory=list)
+    told_lots: int = 0
+    """How much the user channel has said is filled: it follows trade by trade."""
     builder: str = ""
     """Builder code of the signed order, 0x and 64 hex digits; zeros or "" for none."""
     budget_micro: int = 0
@@ -81,6 +83,7 @@ class OrderRecord:
             "event_type": "order",
             "type": kind,
             **self._common(),
+            "size_matched": format_size(self.told_lots),
             "order_owner": self.party.api_key,
             "associate_trades": self.trades or None,
             "created_at": str(self.created_s),

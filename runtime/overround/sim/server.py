@@ -16,7 +16,7 @@ from aiohttp import web
 
 from overround.clock import monotonic_ns
 from overround.errors import HostError
-from overround.sim.account import AccountApi
+from overround.sim.account import RELAYER_PREFIX, AccountApi
 from overround.sim.catalog import SimCatalog
 from overround.sim.control import ControlApi
 from overround.sim.dataapi import DATA_PREFIX, DataApi
@@ -222,6 +222,7 @@ class Server:
             "rest_url": f"http://{base}",
             "gamma_url": f"http://{base}{GAMMA_PREFIX}",
             "data_url": f"http://{base}{DATA_PREFIX}",
+            "relayer_url": f"http://{base}{RELAYER_PREFIX}",
             "ws_market_url": f"ws://{base}/ws/market",
             "ws_user_url": f"ws://{base}/ws/user",
             "chain_id": 137,

@@ -29,6 +29,18 @@ ORDERS_MAX = 15
 CANCELS_MAX = 1_000
 PAGE_MAX = 100
 
+REFUSED_LEG: dict[str, Any] = {
+    "success": True,
+    "errorMsg": "",
+    "orderID": "",
+    "status": "",
+    "makingAmount": "",
+    "takingAmount": "",
+    "tradeIDs": [],
+    "transactionsHashes": [],
+}
+"""A refused order of a batch: every member is there, or the newest client refuses the batch."""
+
 SPENDERS = (
     exchange_domain(neg_risk=False).contract,
     exchange_domain(neg_risk=True).contract,
@@ -241,9 +253,7 @@ class TradingApi:
                     answers.append(self._place(entry))
                 except Refusal as refusal:
                     self._refused(refusal, login)
-                    answers.append(
-                        {"success": True, "errorMsg": refusal.text, "orderID": "", "status": ""}
-                    )
+                    answers.append({**REFUSED_LEG, "errorMsg": refusal.text})
         return json_response(answers)
 
     # -- cancels -------------------------------------------------------------------------
