@@ -85,6 +85,8 @@ def test_every_kind_of_input_gives_the_same_books(tmp_path: Path, recording: Pat
         write("c.json", json.dumps(as_text, indent=1).encode()),
         write("d.json", json.dumps(as_text).encode()),
         write("e.ndjson.zst", zstandard.compress(recording.read_bytes())),
+        write("g.ndjson", "\n".join(json.dumps({"event_type": "x"} | e) for e in as_text).encode()),
+        write("h.ndjson", "\n".join(json.dumps({"event_type": 1} | e) for e in as_json).encode()),
         write("f.json", json.dumps([{"json": json.loads(f)} for f in frames], indent=1).encode()),
     ]
     for path in inputs:
@@ -106,6 +108,15 @@ def test_what_no_decoder_can_read_is_counted_wherever_it_stands(tmp_path: Path):
     path.write_bytes(b"\n".join([*bad, good]))
     report = run_cli(path)
     assert (report["frames"], report["malformed"], report["hash_checked"]) == (6, 5, 2)
+
+
+def test_a_member_called_raw_makes_no_envelope_of_a_frame(tmp_path: Path):
+    message = usual_book().book(0, T0, opening=True)
+    for n, odd in enumerate(("text", "", 5, None)):
+        path = tmp_path / f"{n}.ndjson"
+        path.write_text(json.dumps(message | {"raw": odd}))
+        report = run_cli(path)
+        assert (report["malformed"], report["unknown"], report["hash_checked"]) == (0, 0, 1)
 
 
 def test_a_byte_order_mark_and_leading_blank_lines_are_no_frames(tmp_path: Path):

@@ -131,8 +131,13 @@ def _frames_of_document(path: Path, whole: bytes) -> Iterator[Frame]:
 
 
 def _is_envelope(item: Any) -> bool:
-    held = isinstance(item, dict) and ("raw" in item or "json" in item)
-    return held and "event_type" not in item
+    if not isinstance(item, dict):
+        return False
+    if "event_type" not in item:
+        return "raw" in item or "json" in item
+    # Recorders note the type beside the frame; a frame's own odd member ``raw`` holds no frame.
+    raw = item.get("raw")
+    return isinstance(raw, dict | list) or (isinstance(raw, str) and raw.lstrip()[:1] in ("{", "["))
 
 
 def _unwrap(item: Any, text: bytes) -> Frame:
