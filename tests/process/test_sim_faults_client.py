@@ -13,20 +13,17 @@ from polymarket.errors import OrderHeartbeatMismatchError, RateLimitError, Reque
 from polymarket.rate_limit import RateLimitUpdate
 from py_clob_client_v2.client import ClobClient
 
-from oracle.sim_process import SimProcess, running
+from oracle.sim_process import SimProcess
 from overround.clock import epoch_s
 
 Unified = tuple[SecureClient, list[RateLimitUpdate]]
 
 
 @pytest.fixture(scope="module")
-def sim() -> Iterator[SimProcess]:
-    with running("--rate", "0", "--edge-every", "0") as exchange:
-        yield exchange
-
-
-@pytest.fixture(scope="module")
-def unified(sim: SimProcess) -> Iterator[Unified]:
+def unified(fault_sim: SimProcess) -> Iterator[Unified]:
+    sim = fault_sim
+    # Not the wallet of other tests: its heartbeat lapses, and with it go its orders.
+    account, updates = sim.ready["accounts"][2], []
     config = dataclasses.replace(
         PRODUCTION._config,
         clob_url=sim.ready["rest_url"],
@@ -34,7 +31,6 @@ def unified(sim: SimProcess) -> Iterator[Unified]:
         clob_market_ws_url=sim.ready["ws_market_url"],
         clob_user_ws_url=sim.ready["ws_user_url"],
     )
-    account, updates = sim.ready["accounts"][0], []
     client = SecureClient.create(
         private_key=account["private_key"],
         wallet=account["address"],
@@ -46,10 +42,10 @@ def unified(sim: SimProcess) -> Iterator[Unified]:
 
 
 @pytest.fixture
-def token(sim: SimProcess) -> Iterator[str]:
-    yield sim.control("markets", frames_per_s=0)["tokens"][0]
-    sim.control("faults", clear=True)
-    sim.control("limits", mode="off")
+def token(fault_sim: SimProcess) -> Iterator[str]:
+    yield fault_sim.control("markets", frames_per_s=0)["tokens"][0]
+    fault_sim.control("faults", clear=True)
+    fault_sim.control("limits", mode="off")
 
 
 def rejected(call: Callable[[], Any]) -> RequestRejectedError:
@@ -58,7 +54,7 @@ def rejected(call: Callable[[], Any]) -> RequestRejectedError:
     return caught.value
 
 
-def test_restrictions_are_recognised(sim: SimProcess, unified: Unified, token: str) -> None:
+def test_restrictions_are_recognised(fault_sim: SimProcess, unified: Unified, token: str) -> None:
     client, _ = unified
 
     def place(**options: Any) -> Any:
@@ -68,35 +64,39 @@ def test_restrictions_are_recognised(sim: SimProcess, unified: Unified, token: s
         ("restart", "restarting", 1), ("cancel-only", "cancel_only", None),
         ("post-only", "post_only", 60),
     ):  # fmt: skip
-        sim.control("faults", switch=switch, value=60)
+        fault_sim.control("faults", switch=switch, value=60)
         error = rejected(place)
         assert (error.restriction, error.retry_after) == (restriction, retry_after)
         if switch == "post-only":
             assert error.code == "post_only_mode"
             assert place(post_only=True).ok
-        assert sim.control("faults", clear=True)["on"] == {}
+        assert fault_sim.control("faults", clear=True)["on"] == {}
     assert place().ok
 
 
-def test_heartbeats_recover_by_the_id_of_the_answer(sim: SimProcess, unified: Unified) -> None:
+def test_heartbeats_recover_by_the_id_of_the_answer(
+    fault_sim: SimProcess, unified: Unified
+) -> None:
     client, _ = unified
     first = client.send_order_heartbeat()
-    sim.control("faults", switch="heartbeat-wrong")
+    fault_sim.control("faults", switch="heartbeat-wrong")
     with pytest.raises(OrderHeartbeatMismatchError) as caught:
         client.send_order_heartbeat(heartbeat_id=first.heartbeat_id)
     again = client.send_order_heartbeat(heartbeat_id=caught.value.heartbeat_id)
     assert again.heartbeat_id
-    sim.control("faults", clear=True)
+    fault_sim.control("faults", clear=True)
 
 
-def test_rate_limits_are_reported_and_raised(sim: SimProcess, unified: Unified, token: str) -> None:
+def test_rate_limits_are_reported_and_raised(
+    fault_sim: SimProcess, unified: Unified, token: str
+) -> None:
     client, updates = unified
     order = client.create_limit_order(asset_id=token, price="0.4", size=10, side="BUY")
-    sim.control("limits", mode="warn")
+    fault_sim.control("limits", mode="warn")
     updates.clear()
     client.post_order(order)
     assert (updates[-1].remaining, updates[-1].tier, updates[-1].warning) == (59, "standard", False)
-    sim.control("limits", mode="enforce")
+    fault_sim.control("limits", mode="enforce")
     orders = [
         client.create_limit_order(asset_id=token, price="0.4", size=10 + n, side="BUY")
         for n in range(15)
@@ -117,14 +117,14 @@ def test_rate_limits_are_reported_and_raised(sim: SimProcess, unified: Unified, 
     assert abs(update.reset - epoch_s()) <= 2
 
 
-def test_older_clients_raise_what_they_know(sim: SimProcess, token: str) -> None:
-    client = ClobClient(sim.url, 137)
+def test_older_clients_raise_what_they_know(fault_sim: SimProcess, token: str) -> None:
+    client = ClobClient(fault_sim.url, 137)
     for switch, text in (("too-many", "Too Many Requests"), ("gateway-error", "502 Bad Gateway")):
-        sim.control("faults", switch=switch)
+        fault_sim.control("faults", switch=switch)
         with pytest.raises(Exception, match=text):
             client.get_server_time()
-    sim.control("faults", switch="request-lost", value=2)
+    fault_sim.control("faults", switch="request-lost", value=2)
     with pytest.raises(Exception, match="Request exception"):
         client.get_server_time()
-    sim.control("faults", clear=True)
+    fault_sim.control("faults", clear=True)
     assert client.get_server_time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from oracle.fault_rig import FaultRig, fault_rig
 from oracle.sim_process import SimProcess, running
-from oracle.sim_wallet import FAVOURITE
+from oracle.sim_wallet import FAVOURITE, HostileWallet
 from overround.clock import NS_PER_MS, epoch_ms, monotonic_ns
 from overround.match.types import Side
 from overround.sim.faults import SWITCHES
@@ -22,15 +22,9 @@ from overround.sim.faults import SWITCHES
 LOST = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError)
 
 
-@pytest.fixture(scope="module")
-def sim() -> Iterator[SimProcess]:
-    with running("--rate", "0", "--edge-every", "0") as exchange:
-        yield exchange
-
-
 @pytest.fixture
-async def rig(sim: SimProcess) -> AsyncIterator[FaultRig]:
-    async with fault_rig(sim) as made:
+async def rig(fault_sim: SimProcess) -> AsyncIterator[FaultRig]:
+    async with fault_rig(fault_sim) as made:
         yield made
 
 
@@ -256,6 +250,8 @@ async def test_cancel_raced(rig: FaultRig) -> None:
 
 
 async def test_heartbeat_wrong(rig: FaultRig) -> None:
+    # Of its own: the orders of a wallet that stops beating are cancelled ten seconds later.
+    rig.wallet = HostileWallet(rig.sim, 3)
     first = (await rig.request("POST", "/v1/heartbeats", {"heartbeat_id": ""}))[1]
     rig.turn("heartbeat-wrong")
     status, answer, _ = await rig.request("POST", "/v1/heartbeats", first)
@@ -352,10 +348,11 @@ async def test_switch_can_be_scheduled_limited_and_cleared(rig: FaultRig) -> Non
 def test_switches_can_be_set_at_the_start(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     with running("--fault", "book-hollow/3@0+60", "--fault", "clock-ahead=90000",
-                 "--log", str(log)) as sim:  # fmt: skip
+                 "--limits", "warn", "--log", str(log)) as sim:  # fmt: skip
         state = sim.control("faults")
         assert state["on"] == {"book-hollow": 1, "clock-ahead": 90_000}
         assert state["markets"] == {"book-hollow": FAVOURITE}
+        assert sim.control("limits")["mode"] == "warn"
         assert sim.get("/time") - epoch_ms() // 1000 >= 89
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [e["name"] for e in lines if e["event"] == "fault"] == ["book-hollow", "clock-ahead"]

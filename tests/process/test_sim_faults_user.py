@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -10,22 +10,16 @@ import aiohttp
 import pytest
 
 from oracle.fault_rig import FaultRig, fault_rig
-from oracle.sim_process import PATIENCE_S, SimProcess, running
+from oracle.sim_process import PATIENCE_S, SimProcess
 from overround.clock import NS_PER_MS, monotonic_ns
 from overround.match.types import OrderType
 
 CLOSED = (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSE)
 
 
-@pytest.fixture(scope="module")
-def sim() -> Iterator[SimProcess]:
-    with running("--rate", "0", "--edge-every", "0") as exchange:
-        yield exchange
-
-
 @pytest.fixture
-async def rig(sim: SimProcess) -> AsyncIterator[FaultRig]:
-    async with fault_rig(sim) as made:
+async def rig(fault_sim: SimProcess) -> AsyncIterator[FaultRig]:
+    async with fault_rig(fault_sim) as made:
         yield made
 
 

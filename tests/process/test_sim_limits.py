@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
 from oracle.fault_rig import FaultRig, fault_rig
-from oracle.sim_process import SimProcess, running
+from oracle.sim_process import SimProcess
 from oracle.sim_wallet import FAVOURITE
 from overround.clock import epoch_s
 
 
-@pytest.fixture(scope="module")
-def sim() -> Iterator[SimProcess]:
-    with running("--rate", "0", "--edge-every", "0", "--limits", "warn") as exchange:
-        yield exchange
-
-
 @pytest.fixture
-async def rig(sim: SimProcess) -> AsyncIterator[FaultRig]:
-    async with fault_rig(sim) as made:
+async def rig(fault_sim: SimProcess) -> AsyncIterator[FaultRig]:
+    async with fault_rig(fault_sim) as made:
         yield made
 
 
