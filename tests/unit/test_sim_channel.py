@@ -137,6 +137,20 @@ def test_tokens_above_the_ceiling_hear_nothing_and_are_told_nothing() -> None:
     rig.exchange.channel.disconnect(socket)
 
 
+def test_an_empty_list_of_markets_keeps_trades_out_but_not_orders() -> None:
+    rig, _ = rig_of()
+    keys = rig.credentials
+    auth = {"apiKey": keys.api_key, "secret": keys.secret, "passphrase": keys.passphrase}
+    whole, nothing = rig.listen(), Sink()
+    socket = rig.exchange.users.connect(nothing)
+    assert rig.exchange.users.on_text(socket, json.dumps({"auth": auth, "markets": []}))
+    trade_as_member(rig, FAVOURITE, Random(1))
+    rig.scheduler.run(200)
+    kinds = [event["event_type"] for event in whole.take()]
+    assert kinds == ["order", "order", "trade", "trade", "trade"]
+    assert [event["event_type"] for event in nothing.take()] == ["order", "order"]
+
+
 class Ledger:
     """Both tokens' books kept from frames with decimals, hashed from scratch at every stamp."""
 

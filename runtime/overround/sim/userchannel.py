@@ -31,6 +31,16 @@ class UserSocket:
         self.markets: set[str] | None = None
         """Condition ids to tell of; None means all."""
 
+    def hears(self, event: dict[str, Any]) -> bool:
+        """Return whether the socket's markets let an event through.
+
+        No markets at all (an empty list) keep trades out but let orders in, as subscribers of
+        the venue found out (py-sdk#102).
+        """
+        if self.markets is None or event["market"] in self.markets:
+            return True
+        return not self.markets and event["event_type"] == "order"
+
 
 class UserChannel:
     """Tells every socket of an API key what happened to its orders and trades."""
@@ -108,7 +118,7 @@ class UserChannel:
             return
         text = ""
         for socket in listeners:
-            if socket.markets is not None and event["market"] not in socket.markets:
+            if not socket.hears(event):
                 continue
             text = text or _spaced(event)
             socket.sink.send(text)
