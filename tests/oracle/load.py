@@ -26,7 +26,7 @@ from oracle.sim_process import SimProcess, running
 from overround.clock import NS_PER_MS, NS_PER_S, epoch_ns, monotonic_ns
 from overround.venues.polymarket.auth import Credentials, Signer, l1_headers, l2_headers
 
-SETTLED_S = 30.0
+SETTLED_S = 60.0
 """How long after the last order everything may take to settle and to arrive."""
 
 IN_FLIGHT_MAX = 80
