@@ -149,7 +149,7 @@ class BookReader:
         self.ticks: dict[str, str] = {}
         self.last: dict[str, str] = {}
         self.checked = 0
-        self.pending: list[tuple[str, str, str, str, str, str]] = []
+        self.pending: list[tuple[str, str, str, str, str, str, str]] = []
         self._burst: dict[str, tuple[str, dict[str, str]]] = {}
 
     def digest(self, market: str, token: str, stamp: str, last: str) -> str:
@@ -189,6 +189,8 @@ class BookReader:
                 self.last[market] = f"{whole}.{rest.ljust(3, '0')}"
                 self._retry(market)
             elif kind == "tick_size_change":
+                if market in self._burst:
+                    self.end(market)
                 self.ticks[market] = event["new_tick_size"]
 
     def _book(self, market: str, event: Any) -> None:
@@ -212,18 +214,21 @@ class BookReader:
             else:  # perhaps the print is still to come
                 bids, asks = self.books[token]
                 saved = json.dumps([bids, asks])
-                self.pending.append((market, token, stamp, wanted, saved, self.last[market]))
+                self.pending.append(
+                    (market, token, stamp, wanted, saved, self.last[market], self.ticks[market])
+                )
 
     def _retry(self, market: str) -> None:
         for item in [entry for entry in self.pending if entry[0] == market]:
-            _, token, stamp, wanted, saved, _ = item
-            now = self.books[token]
+            _, token, stamp, wanted, saved, _, tick = item
+            now, tick_now = self.books[token], self.ticks[market]
+            self.ticks[market] = tick
             bids, asks = json.loads(saved)
             self.books[token] = (bids, asks)
             if self.digest(market, token, stamp, self.last[market]) == wanted:
                 self.pending.remove(item)
                 self.checked += 1
-            self.books[token] = now
+            self.books[token], self.ticks[market] = now, tick_now
 
     def finish(self) -> None:
         for market in list(self._burst):

@@ -127,6 +127,8 @@ def test_every_kind_of_wallet_trades_its_own_money(second: SimProcess, kind: int
     account = second.ready["accounts"][kind]
     wallet = [account["address"], *account["wallets"].values()][kind]
     yes = token_of(second)
+    number = second.control("fund", address=wallet, cash="1")["account"]
+    assert number == 1_000 + 4 * kind + kind
     placed = client.create_and_post_order(OrderArgs(token_id=yes, price=0.99, size=20, side="BUY"))
     assert (placed["status"], placed["takingAmount"]) == ("matched", "20")
     trade = client.get_trades()[0]

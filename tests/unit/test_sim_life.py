@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from oracle.sim_rig import SHARE, START_MS, Rig
+from oracle.sim_rig import SHARE, START_MS, BookReader, Rig
 from overround.match.rebates import MS_PER_DAY
 from overround.match.types import Order, OrderType, Outcome, Side
 from overround.sim.delays import Delays, delayed_answer
@@ -295,9 +295,15 @@ def test_a_trade_near_the_end_makes_the_tick_finer_and_everyone_hears_of_it() ->
             Order(f"0x{number:064x}", account, CRYPTO, Outcome.YES, side, ticks, 20 * SHARE)
         )
     rig.scheduler.run(100)
+    frames = watcher.take()
+    reader = BookReader({market.condition_id: False for market in exchange.catalog.markets})
+    for frame in frames:
+        reader.feed(frame)
+    reader.finish()
+    assert (reader.checked, reader.pending) == (6, [])
     changes = [
         event
-        for frame in watcher.take()
+        for frame in frames
         for event in (frame if isinstance(frame, list) else [frame])
         if event["event_type"] == "tick_size_change"
     ]

@@ -16,6 +16,7 @@ from overround.sim.exchange import Exchange
 from overround.sim.faults import HttpFault
 from overround.sim.flow import Flow
 from overround.sim.guard import Guard
+from overround.sim.members import owner_of
 from overround.sim.news import new_market
 from overround.sim.payload import read_json
 from overround.sim.rest import error, json_response
@@ -231,13 +232,16 @@ class ControlApi:
         return {"market": market.condition_id, "tokens": [market.token_yes, market.token_no]}
 
     def _fund(self, body: dict[str, Any]) -> Any:
-        """``{address, cash, signature_type}``: give a wallet of a key's address play money."""
-        member = self._exchange.members.join(str(body["address"]))
-        kind = int(body.get("signature_type", 0))
+        """``{address, cash, signature_type}``: give a wallet play money, by its own address or its
+        key's and the type."""
+        members, address = self._exchange.members, str(body["address"])
+        wallet = members.wallet(address)
+        kind = int(body.get("signature_type", wallet.signature_type if wallet else 0))
+        member = members.by_account[owner_of(wallet.account)] if wallet else members.join(address)
         if not 0 <= kind < len(member.wallets):
             raise ValueError(f"signature type {kind} is unknown: expected 0 to 3")
         self._exchange.fund(member, parse_cash(str(body["cash"])), kind)
-        return {"account": member.account}
+        return {"account": member.wallets[kind].account}
 
     # -- looking in ----------------------------------------------------------------------
 
