@@ -12,6 +12,9 @@ from overround.units import PRICE_TICKS_MAX
 __all__ = ["MarketTape", "Print", "Tape"]
 
 PRINTS_MAX = 500
+PRINTS_ALL_MAX = 50_000
+"""Prints kept of one market, and of all: some 15 MB."""
+
 POINTS_MAX = 20_000
 BUILDER_TRADES_MAX = 10_000
 
@@ -50,6 +53,7 @@ class Tape:
     def __init__(self) -> None:
         self._markets: dict[int, MarketTape] = {}
         self._none = MarketTape()
+        self._order: deque[MarketTape] = deque()
         self._builders: dict[str, deque[TradeRecord]] = {}
 
     def of(self, market: int) -> MarketTape:
@@ -62,6 +66,11 @@ class Tape:
         if tape is None:
             tape = self._markets[market] = MarketTape()
         tape.prints.append(done)
+        self._order.append(tape)
+        if len(self._order) > PRINTS_ALL_MAX:
+            oldest = self._order.popleft().prints
+            if oldest:
+                oldest.popleft()
         tape.volume_micro += done.cash_micro
         tape.lots += done.size_lots
         ticks = PRICE_TICKS_MAX - done.price_ticks if done.outcome else done.price_ticks
