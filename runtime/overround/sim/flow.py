@@ -6,7 +6,10 @@ whatever the machine does; an exchange that falls behind skips, and counts what 
 
 from __future__ import annotations
 
+import gc
 import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -57,6 +60,18 @@ class FlowSettings:
     informed: float = 1.0
 
 
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Leave out the search for cycles while thousands of books are built: they hold none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 class Flow:
     """All synthetic activity of an exchange, or a recording in its place."""
 
@@ -79,8 +94,9 @@ class Flow:
         self._tail: Tail | None = None
         self._tail_random = Random(f"flow/{seed}/tail")
         self._now_ns = 0
-        for market in exchange.catalog.markets:
-            self._open(market)
+        with _no_garbage():
+            for market in exchange.catalog.markets:
+                self._open(market)
         if replay is None:
             self._schedule()
         self.edges = self._edge_makers() if replay is None else []
