@@ -318,7 +318,8 @@ def test_post_only(client: SecureClient, market: dict[str, Any]) -> None:
     client.cancel_all()
 
 
-@operation("order of a neg-risk market and of the newer protocol", "0, 2.4")
+@operation("order of a neg-risk market", "0, 2.4")
+@operation("order of the newer protocol (exchange V3)", "0, 2.4")
 def test_domains(sim: SimProcess, client: SecureClient) -> None:
     [token] = [
         token["token_id"]
@@ -427,7 +428,8 @@ def test_notifications(client: SecureClient, market: dict[str, Any]) -> None:
     assert client.get_notifications() == ()
 
 
-@operation("order scoring and liquidity rewards", "1.6, 4.7")
+@operation("order scoring", "1.6, 4.7")
+@operation("liquidity rewards", "1.6, 4.7")
 def test_rewards(sim: SimProcess, client: SecureClient) -> None:
     token = sim.get(f"/markets/{FAVOURITE}")["tokens"][0]["token_id"]
     order_id = buy(client, token, "0.98", 5_000).order_id
@@ -472,6 +474,7 @@ def test_builder(client: SecureClient, market: dict[str, Any]) -> None:
 
 
 @operation("positions, trades, activity, value (Data API)", "1.13")
+@operation("price history", "1.3")
 def test_portfolio(sim: SimProcess, client: SecureClient, market: dict[str, Any]) -> None:
     yes = market["tokens"][0]
     bought = buy(client, yes, "0.53", 120)

@@ -21,10 +21,14 @@ class Operation(NamedTuple):
 
 
 def operation(name: str, facts: str) -> Callable[[F], F]:
-    """Mark a test as the proof of an operation; facts is a section of the venue's fact sheet."""
+    """Mark a test as the proof of an operation; facts is a section of the venue's fact sheet.
+
+    May be repeated. The uppermost mark comes first.
+    """
 
     def mark(test: F) -> F:
-        test.operation = Operation(name, facts)  # type: ignore[attr-defined]
+        marks = (Operation(name, facts), *getattr(test, "operations", ()))
+        test.operations = marks  # type: ignore[attr-defined]
         return test
 
     return mark
@@ -101,7 +105,7 @@ PLACED = {
     "makingAmount": "", "takingAmount": "", "tradeIDs": [UUID], "transactionsHashes": [WORD],
 }  # fmt: skip
 MATCHED = {**PLACED, "status": "matched", "makingAmount": DECIMAL, "takingAmount": DECIMAL}
-REFUSED_LEG = {"success": True, "errorMsg": str, "orderID": "", "status": ""}
+REFUSED_LEG = {**PLACED, "errorMsg": str, "orderID": "", "status": ""}
 CANCELLED = {"canceled": [WORD], "not_canceled": Map(WORD, str)}
 OPEN_ORDER = {
     "id": WORD, "status": "LIVE", "owner": UUID, "maker_address": ADDRESS, "market": WORD,
