@@ -31,6 +31,11 @@ SETTLED_S = 60.0
 
 IN_FLIGHT_MAX = 80
 
+FLAT_SAMPLES_MIN = 40
+"""Seconds of a run before its memory is judged: histories must have filled."""
+
+FLAT_GROWTH_MAX = 1.1
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -204,6 +209,16 @@ def cpu_s(process: SimProcess) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
+def swollen(rss_kb: list[int]) -> list[str]:
+    """A complaint if memory still grew in the last third of a run that is long enough to tell."""
+    if len(rss_kb) < FLAT_SAMPLES_MIN:
+        return []
+    before, after = rss_kb[2 * len(rss_kb) // 3], rss_kb[-1]
+    if after <= before * FLAT_GROWTH_MAX:
+        return []
+    return [f"memory grew from {before} to {after} kB in the last third"]
+
+
 async def drive(plan: Plan, sim: SimProcess, log: Path) -> dict[str, Any]:
     """Run the plan against a running exchange and return the report."""
     random = Random(f"load/{plan.seed}")
@@ -225,7 +240,7 @@ async def drive(plan: Plan, sim: SimProcess, log: Path) -> dict[str, Any]:
             await load.request(trader, "DELETE", "/cancel-all")
         state = await settle(load)
         load.rss_kb.append(load.memory_kb())
-        found = await audit(load, log)
+        found = await audit(load, log) + swollen(load.rss_kb)
         for client in (*load.watchers, *load.listeners):
             client.close()
     orders = plan.accounts * each * BATCH
