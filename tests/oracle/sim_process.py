@@ -47,11 +47,14 @@ def command(*options: str) -> list[str]:
 
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[SimProcess]:
-    """An exchange that is ended (and must end well) when the block does."""
+    """An exchange that ends, and must end well, with the block: no error in it, status 0."""
     process = subprocess.Popen(command("--json", *options), stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
-        yield SimProcess(process, json.loads(process.stdout.readline()))
+        sim = SimProcess(process, json.loads(process.stdout.readline()))
+        yield sim
+        if process.poll() is None:
+            assert sim.get("/sim/state")["server_errors"] == 0
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
     finally:
