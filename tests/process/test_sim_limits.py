@@ -51,6 +51,8 @@ async def test_enforcing_mode_refuses_orders_and_not_reads(rig: FaultRig) -> Non
     rig.sim.control("limits", mode="enforce", tier="elite", address=address)
     headers = (await rig.request("POST", "/orders", batch))[2]
     assert headers["Poly-RateLimit-Tier"] == "elite"
+    asked = await rig.request("GET", "/v1/user/rate-limit-tier")
+    assert asked[:2] == (200, {"tier": "Elite"})
 
 
 async def test_an_address_has_its_windows(rig: FaultRig) -> None:

@@ -57,6 +57,8 @@ class AccountApi:
         self._listings = MarketsApi(exchange, rewards)
         self._seed = seed
         self._made = 0
+        self.tier_of: Callable[[str], str] = lambda _: "standard"
+        """Rate-limit tier of a signer's address."""
         self._readonly: dict[str, str] = {}
         """Address by key."""
         self._builders: dict[str, _BuilderKey] = {}
@@ -289,8 +291,8 @@ class AccountApi:
         address = request.query.get("address", "")
         return json_response({"deployed": self._exchange.members.wallet(address) is not None})
 
-    async def _tier(self, _: web.Request, __: Login) -> web.Response:
-        return json_response({"tier": "Standard"})
+    async def _tier(self, _: web.Request, login: Login) -> web.Response:
+        return json_response({"tier": self.tier_of(login[0].address).capitalize()})
 
     async def _no_signers(self, _: web.Request, __: Login) -> web.Response:
         return json_response([])

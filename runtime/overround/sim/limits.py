@@ -162,6 +162,10 @@ class Limits:
         self._windows.clear()
         self._buckets.clear()
 
+    def tier_of(self, signer: str) -> str:
+        """Return the tier of a signer's address."""
+        return self.tiers.get(signer.lower(), self.tier)
+
     def judge(
         self, method: str, path: str, peer: str, signer: str, cost: int, now_ns: int
     ) -> Verdict:
@@ -186,7 +190,7 @@ class Limits:
             if passes:
                 bucket.tokens -= min(cost, bucket.tokens) if over else cost
             headers["Poly-RateLimit-Remaining"] = str(math.floor(bucket.tokens))
-            headers["Poly-RateLimit-Tier"] = self.tiers.get(signer.lower(), self.tier)
+            headers["Poly-RateLimit-Tier"] = self.tier_of(signer)
             if over and passes:
                 headers["Poly-RateLimit-Warning"] = "true"
         return Verdict(passes, max(1, math.ceil(wait_s)) if over else 0, headers)
@@ -210,7 +214,7 @@ class Limits:
     def _bucket(self, signer: str, kind: str) -> Bucket:
         bucket = self._buckets.get((signer, kind))
         if bucket is None:
-            rate, burst = TIERS[self.tiers.get(signer, self.tier)]
+            rate, burst = TIERS[self.tier_of(signer)]
             factor = CANCELS_PER_ORDER if kind == "cancel" else 1
             # The stamp 0 lies in the past of every clock: the first refill fills the bucket.
             bucket = Bucket(rate * factor, burst * factor, 0, 0)

@@ -182,6 +182,7 @@ class Server:
         trading = TradingApi(exchange, intake, delays, version=settings.version)
         control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board)
         account = AccountApi(exchange, self.rewards, trading.logged_in, seed)
+        account.tier_of = self.board.limits.tier_of
         markets, gamma = MarketsApi(exchange, self.rewards), GammaApi(exchange)
         public, data = PublicApi(exchange, version=settings.version), DataApi(exchange)
         parts = (
