@@ -273,7 +273,7 @@ def test_random_commands_leave_engine_and_twin_equal() -> None:
     run_state_machine_as_test(
         seed(SEED)(MatchMachine),
         settings=settings(
-            max_examples=120,
+            max_examples=100,
             stateful_step_count=60,
             deadline=None,
             print_blob=True,
