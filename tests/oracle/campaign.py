@@ -11,6 +11,9 @@ import random
 from collections import Counter
 from typing import Any
 
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
 from oracle.exchange import SlowExchange, plain
 from overround.match.accounts import Accounts
 from overround.match.engine import MatchingEngine
@@ -82,9 +85,10 @@ class Queue:
 class Campaign:
     """One seeded life of an exchange; ``step`` does one command and checks everything."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, rng: random.Random | None = None) -> None:
+        """``rng`` replaces the seed's own chance: one that Hypothesis controls can be shrunk."""
         self.seed = seed
-        self.rng = random.Random(f"campaign/{seed}")
+        self.rng = rng or random.Random(f"campaign/{seed}")
         self.accounts = Accounts()
         self.engine = MatchingEngine(self.accounts, venue_fee)
         self.slow = SlowExchange(venue_fee)
@@ -292,16 +296,34 @@ MENU = (
 WEIGHTS = (60, 3, 2, 8, 1, 4, 14, 2, 3, 3, 1, 4, 2, 1, 1)
 
 
-def campaign(commands: int, seed: int, life: int = 500) -> Counter[str]:
-    """Run lives of ``life`` commands with seeds from ``seed`` on; return what was done."""
+def hypothesis_campaign(examples: int, commands: int, first_seed: int) -> None:
+    """Let Hypothesis choose every command of ``examples`` lives; a failure is shrunk."""
+
+    @seed(first_seed)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        print_blob=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(rng=st.randoms(use_true_random=False), count=st.integers(1, commands))
+    def lives(rng: random.Random, count: int) -> None:
+        Campaign(first_seed, rng).run(count)
+
+    lives()
+
+
+def campaign(commands: int, first_seed: int, life: int = 500) -> Counter[str]:
+    """Run lives of ``life`` commands with seeds from ``first_seed`` on; return what was done."""
     total: Counter[str] = Counter()
     left = commands
     while left > 0:
-        one = Campaign(seed)
+        one = Campaign(first_seed)
         one.run(min(life, left))
         total += one.done
         total["trades"] += one.trades
         total["lives"] += 1
         left -= life
-        seed += 1
+        first_seed += 1
     return total

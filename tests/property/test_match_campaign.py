@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from oracle.campaign import MARKETS, Campaign, campaign
+from oracle.campaign import MARKETS, Campaign, campaign, hypothesis_campaign
 from overround.match.types import OrderType, Outcome, Side
 
 SEED = int(os.environ.get("OVERROUND_SEED", "20261123"))
@@ -17,6 +17,12 @@ def test_random_commands_keep_every_invariant() -> None:
     done = campaign(1_000, SEED, life=250)
     assert done["trades"] > 120
     assert min(done[kind] for kind in ("submit", "cancel", "settle", "pass_time", "set_tick")) > 5
+
+
+def test_commands_of_hypothesis_keep_every_invariant() -> None:
+    """Shorter lives, but a failure is reduced to the few commands that cause it."""
+    print(f"OVERROUND_SEED={SEED}")
+    hypothesis_campaign(20, 60, SEED)
 
 
 def test_the_same_seed_is_the_same_life() -> None:
