@@ -39,6 +39,10 @@ BUILDER_HEADERS = {
 }
 
 
+def _addresses(login: Login) -> list[str]:
+    return [wallet.address for wallet in login[0].wallets]
+
+
 @dataclass(slots=True)
 class _BuilderKey:
     address: str
@@ -181,14 +185,14 @@ class AccountApi:
 
     async def _notices(self, _: web.Request, login: Login) -> web.Response:
         exchange = self._exchange
-        return json_response(exchange.notices.of(login[0].address, exchange.now_s))
+        return json_response(exchange.notices.of(_addresses(login), exchange.now_s))
 
     async def _drop_notices(self, request: web.Request, login: Login) -> web.Response:
         ids = [plain_count(text) for text in request.query.get("ids", "").split(",")]
         known = {number for number in ids if number is not None}
         if len(known) != len(set(ids)):
             return error(400, "Invalid payload")
-        self._exchange.notices.drop(login[0].address, known)
+        self._exchange.notices.drop(_addresses(login), known)
         return json_response("OK")
 
     # -- scoring and rewards -------------------------------------------------------------

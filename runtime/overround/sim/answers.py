@@ -19,6 +19,7 @@ __all__ = [
     "cursor_page",
     "error",
     "json_response",
+    "page_cursor",
     "page_start",
 ]
 
@@ -58,6 +59,11 @@ def page_start(cursor: str) -> int | None:
     return start
 
 
+def page_cursor(start: int) -> str:
+    """Return the cursor of the page that starts at an offset."""
+    return base64.b64encode(str(start).encode()).decode()
+
+
 def cursor_page(
     request: web.Request,
     items: Sequence[T],
@@ -75,7 +81,7 @@ def cursor_page(
     page = [] if start is None else items[start : start + limit]
     after = END_CURSOR
     if start is not None and start + limit < len(items):
-        after = base64.b64encode(str(start + limit).encode()).decode()
+        after = page_cursor(start + limit)
     return json_response(
         {
             "limit": limit,

@@ -5,8 +5,6 @@ Served under ``/data-api``. Rows are made once with v2's names; v1 has the same 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import uuid
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from overround.sim.answers import Handler, json_response
+from overround.sim.answers import Handler, json_response, page_cursor, page_start
 from overround.sim.catalog import SimMarket
 from overround.sim.exchange import Exchange
 from overround.sim.markets import token_prices
@@ -143,14 +141,13 @@ class DataApi:
     def _page(self, request: web.Request, rows: list[Row]) -> Row:
         limit = max(self._count(request, "limit", PAGE_DEFAULT, PAGE_MAX_V2), 1)
         try:
-            raw = base64.urlsafe_b64decode(request.query.get("cursor", "").encode())
-            start = plain_count(raw.decode("ascii") or "0")
-        except (binascii.Error, UnicodeError):
+            start = page_start(request.query.get("cursor", ""))
+        except ValueError:
             start = None
         if start is None:
             raise _Bad("invalid cursor")
         more = start + limit < len(rows)
-        after = base64.urlsafe_b64encode(str(start + limit).encode()).decode() if more else None
+        after = page_cursor(start + limit) if more else None
         paging = {"limit": limit, "offset": start, "has_more": more, "next_cursor": after}
         return {"data": rows[start : start + limit], "pagination": paging}
 

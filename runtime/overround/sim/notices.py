@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any
 
@@ -96,15 +96,17 @@ class Notices:
                 payload = order_payload(record, lots, (trade.id, trade.transaction))
                 self.add(record.party, kind, payload, epoch_s)
 
-    def of(self, address: str, epoch_s: int) -> list[dict[str, Any]]:
-        """Return a wallet's notifications of the last 48 hours, newest first."""
-        kept = self._of.get(address.lower(), ())
-        return [notice for notice in reversed(kept) if notice["timestamp"] > epoch_s - KEPT_S]
+    def of(self, addresses: Iterable[str], epoch_s: int) -> list[dict[str, Any]]:
+        """Return some wallets' notifications of the last 48 hours, newest first."""
+        kept = [notice for address in addresses for notice in self._of.get(address.lower(), ())]
+        fresh = [notice for notice in kept if notice["timestamp"] > epoch_s - KEPT_S]
+        return sorted(fresh, key=lambda notice: -notice["id"])
 
-    def drop(self, address: str, ids: set[int]) -> None:
-        """Forget notifications by number; unknown numbers are ignored."""
-        kept = self._of.get(address.lower())
-        if kept:
-            left = [notice for notice in kept if notice["id"] not in ids]
-            kept.clear()
-            kept.extend(left)
+    def drop(self, addresses: Iterable[str], ids: set[int]) -> None:
+        """Forget some wallets' notifications by number; unknown numbers are ignored."""
+        for address in addresses:
+            kept = self._of.get(address.lower())
+            if kept:
+                left = [notice for notice in kept if notice["id"] not in ids]
+                kept.clear()
+                kept.extend(left)
