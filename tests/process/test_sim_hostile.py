@@ -6,15 +6,18 @@ import contextlib
 import copy
 import json
 import random
+import resource
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oracle.sim_process import SimProcess, running
+from oracle.sim_process import PATIENCE_S, SimProcess, running
 from oracle.sim_wallet import FAVOURITE, HostileWallet, read_answer
+from overround.clock import NS_PER_S, monotonic_ns
 from overround.match.types import Side
 
 SHARE = 1_000_000
@@ -297,3 +300,20 @@ def test_five_hundred_crawling_connections_do_not_hold_up_the_rest(wallet: Hosti
     finally:
         for link in links:
             link.close()
+
+
+def test_running_out_of_descriptors_passes(tmp_path: Path) -> None:
+    with running("--rate", "50", "--log", str(tmp_path / "log")) as sim:
+        wallet = HostileWallet(sim)
+        resource.prlimit(sim.process.pid, resource.RLIMIT_NOFILE, (60, 60))
+        links = [wallet.connect() for _ in range(150)]
+        assert sim.process.poll() is None
+        for link in links:
+            link.close()
+        late_ns = monotonic_ns() + PATIENCE_S * NS_PER_S
+        while True:
+            try:
+                assert wallet.l2("GET", "/data/orders")[1]["data"] == []
+                break
+            except OSError:  # refused while the closed ones are being cleared away
+                assert monotonic_ns() < late_ns
