@@ -9,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from oracle.calibration import one_market
 from oracle.maker import make_markets, mean_edge
 from oracle.sim_rig import Rig
 from overround.match.types import BookSide
@@ -18,6 +19,7 @@ from overround.sim.fair import JumpingValue, RecordedValue, StillValue, fair_val
 from overround.sim.flow import Flow, FlowSettings
 from overround.sim.population import MARKETS_MAX, populate
 from overround.sim.tail import Tail
+from overround.sim.takers import Takers
 
 NS = 1_000_000_000
 SEEDS = (1, 2, 3)
@@ -73,7 +75,7 @@ def markout(informed: float, *, still: bool = False) -> tuple[float, float, int]
     """Mean edge of a naive maker at the fill and 5 s later, in ticks, and how often it traded."""
     fills = []
     for seed in SEEDS:
-        fills += make_markets(120, seed=seed, informed=informed, still=still)
+        fills += make_markets(90, seed=seed, informed=informed, still=still)
     at_fill = sum(fill.edge * fill.shares for fill in fills) / sum(f.shares for f in fills)
     return at_fill, mean_edge(fills, 5_000), len(fills)
 
@@ -83,7 +85,51 @@ def test_a_naive_maker_is_filled_and_adversely_selected() -> None:
     assert count > 60
     assert at_fill > 40  # half a spread, as it seems at that moment
     assert later < -40  # the value moved through the quote
-    assert later < markout(0.0)[1] - 10
+
+
+class Noted(Takers):
+    """Takers who remember when they took from which side, by kind."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__(flow.markets[0].makers, Random(1))
+        self.now = 0
+        self.taken: dict[str, list[tuple[int, BookSide]]] = {"noise": [], "informed": []}
+
+    def noise(self, side: BookSide, bid_ticks: int, ask_ticks: int) -> bool:
+        done = super().noise(side, bid_ticks, ask_ticks)
+        if done:
+            self.taken["noise"].append((self.now, side))
+        return done
+
+    def informed(self, side: BookSide, value_ticks: int) -> bool:
+        done = super().informed(side, value_ticks)
+        if done:
+            self.taken["informed"].append((self.now, side))
+        return done
+
+
+def test_prices_go_where_the_informed_went_and_not_where_chance_did() -> None:
+    drifts: dict[str, list[float]] = {"noise": [], "informed": []}
+    for seed in SEEDS:
+        rig = Rig(one_market())
+        flow = Flow(rig.exchange, seed, FlowSettings(80.0, EdgeSettings(every_s=0.0), 1.0))
+        takers = flow.markets[0].takers = Noted(flow)
+        mids = []
+        for step in range(6_000):
+            takers.now = step
+            rig.scheduler.run(20)
+            flow.run_until(step * 20_000_000)
+            top = rig.exchange.engine.top(0)
+            mids.append((top.bid_ticks + top.ask_ticks) / 2)
+        for kind, taken in takers.taken.items():
+            for step, side in taken:
+                if 0 < step < len(mids) - 150:
+                    moved = mids[step + 150] - mids[step - 1]
+                    drifts[kind].append(moved if side == BookSide.ASK else -moved)
+    assert len(drifts["informed"]) > 60
+    assert len(drifts["noise"]) > 60
+    assert np.mean(drifts["informed"]) > 60
+    assert abs(np.mean(drifts["noise"])) < 80
 
 
 def test_a_naive_maker_earns_the_spread_where_nothing_moves() -> None:
