@@ -14,7 +14,7 @@ from aiohttp import web
 from overround.sim.answers import Handler, json_response
 from overround.sim.catalog import SimEvent, SimMarket
 from overround.sim.exchange import Exchange
-from overround.sim.markets import token_prices
+from overround.sim.markets import price_texts
 from overround.sim.payload import plain_count
 from overround.sim.rest import number
 from overround.units import LOTS_PER_SHARE, MICRO_PER_UNIT, format_cash, parse_cash
@@ -86,7 +86,6 @@ class GammaApi:
         bid, ask = exchange.books[market.index].best(0)
         tape = exchange.tape.of(market.index)
         volume = parse_cash(f"{market.gamma.get('volumeNum', 0):.6f}") + tape.volume_micro
-        prices = token_prices(exchange, market)
         live: dict[str, Any] = {
             "id": _market_id(market),
             "question": market.question,
@@ -97,7 +96,7 @@ class GammaApi:
             **market.gamma,
             "version": "v2" if market.protocol == 3 else "v1",
             "outcomes": json.dumps(market.outcomes),
-            "outcomePrices": json.dumps([f"{price:.10g}" for price in prices]),
+            "outcomePrices": json.dumps(price_texts(exchange, market)),
             "clobTokenIds": json.dumps([market.token_yes, market.token_no]),
             "orderPriceMinTickSize": number(rules.tick_ticks),
             "orderMinSize": rules.min_size_lots // LOTS_PER_SHARE,

@@ -25,7 +25,7 @@ from overround.units import (
     format_size,
 )
 
-__all__ = ["PUSD", "MarketsApi", "token_prices"]
+__all__ = ["PUSD", "MarketsApi", "price_texts", "token_prices"]
 
 PUSD = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
 """The collateral token; rewards and rebates are paid in it."""
@@ -53,13 +53,19 @@ MARKET_TEXTS = (
 """Members of a market record that are copied from Gamma's; "" where Gamma has none."""
 
 
-def token_prices(exchange: Exchange, market: SimMarket) -> tuple[float, float]:
-    """Return the mid price of YES and of NO as JSON numbers, what they redeem for in the end."""
+def price_texts(exchange: Exchange, market: SimMarket) -> tuple[str, str]:
+    """Return the mid price of YES and of NO, what they redeem for in the end."""
     worth = market.yes_worth_ticks
     if worth is not None:
-        return worth / PRICE_TICKS_MAX, 1 - worth / PRICE_TICKS_MAX
+        return format_price(worth), format_price(PRICE_TICKS_MAX - worth)
     bid, ask = exchange.books[market.index].best_ticks()
-    return float(middle(bid, ask)), float(middle(10_000 - ask, 10_000 - bid))
+    return middle(bid, ask), middle(PRICE_TICKS_MAX - ask, PRICE_TICKS_MAX - bid)
+
+
+def token_prices(exchange: Exchange, market: SimMarket) -> tuple[float, float]:
+    """Return the prices of ``price_texts`` as JSON numbers."""
+    yes, no = price_texts(exchange, market)
+    return float(yes), float(no)
 
 
 class MarketsApi:
