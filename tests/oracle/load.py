@@ -263,14 +263,14 @@ async def drive(plan: Plan, sim: SimProcess, log: Path) -> dict[str, Any]:
     }
 
 
-def run(plan: Plan) -> dict[str, Any]:
-    """Start an exchange, run the plan on it, return the report."""
+def run(plan: Plan, *options: str) -> dict[str, Any]:
+    """Start an exchange with more options, run the plan on it, return the report."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log.jsonl"
         quiet = ("--rate", "0", "--edge-every", "0")
         funded = ("--accounts", str(plan.accounts), "--cash", "10000000")
         kept = ("--history", str(plan.history))
-        with running(*quiet, *funded, *kept, "--log", str(log)) as sim:
+        with running(*quiet, *funded, *kept, *options, "--log", str(log)) as sim:
             return uvloop.run(drive(plan, sim, log))
 
 
