@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -70,13 +72,14 @@ class Shell:
             signal.sigtimedwait([], 0.02)
 
     def run(self, block: Block) -> str:
-        if block.language == "sh":
-            command = ["bash", "-ec", block.text]
-        else:
-            (self.folder / "snippet.py").write_text(block.text)
-            command = [sys.executable, "snippet.py"]
+        """What a block prints. Python runs here, where the clients are imported only once."""
+        if block.language == "python":
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed), contextlib.chdir(self.folder):
+                exec(compile(block.text, "snippet", "exec"), {"__name__": "__main__"})
+            return printed.getvalue()
         done = subprocess.run(
-            command,
+            ["bash", "-ec", block.text],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
