@@ -281,6 +281,7 @@ async def test_frame_beyond_the_limit_costs_the_connection_only(make_rig: MakeRi
     async with make_rig([book], quick(frame_bytes_max=2**20)) as rig:
         await rig.venue.peer.send("x" * (2**20 + 1))
         await rig.until(lambda: rig.losses(0) == [UntrustCause.RECONNECT])
+        await rig.until_value(Value.MALFORMED_TOO_LARGE, 1)
         await rig.until_trusted(0)
 
 

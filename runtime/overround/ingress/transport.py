@@ -9,7 +9,6 @@ whose framing is broken ends, and its end is told like any other.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -20,6 +19,7 @@ from picows import (
     WSFrame,
     WSListener,
     WSMsgType,
+    WSProtocolError,
     WSTransport,
     ws_connect,
 )
@@ -220,8 +220,13 @@ class Links:
             link.abandoned = True
             raise
         # The end itself is told by on_ws_disconnected; its reason is in the transport's own log.
-        with contextlib.suppress(OSError, WSError):
+        try:
             await transport.wait_disconnected()
+        except WSProtocolError as error:
+            if error.code == WSCloseCode.MESSAGE_TOO_BIG:  # refused by its header, never read
+                self._owner.on_unusable(connection, monotonic_ns(), too_large=True)
+        except (OSError, WSError):
+            return
 
     def _on_done(self, connection: int, task: asyncio.Task[None]) -> None:
         self._links.pop(connection, None)
