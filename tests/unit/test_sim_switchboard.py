@@ -165,7 +165,8 @@ def test_chaos_repeats_by_its_seed_and_reaches_every_switch() -> None:
 
 def line_of(made: Board, channel: str = "market") -> tuple[Line, Sink]:
     sink = Sink()
-    return Line(channel, made.faults, sink.send, made.rig.scheduler.later), sink  # type: ignore[arg-type]
+    later = made.rig.scheduler.later
+    return Line(channel, made.faults, sink.send, later), sink  # type: ignore[arg-type]
 
 
 def change(market: str, number: int) -> str:
