@@ -8,7 +8,7 @@ from types import ModuleType
 
 from oracle.conformance_page import CLIENTS, operations, page
 
-NAMES = ("v2", "unified", "v1")
+NAMES = ("v2", "unified", "v1", "streams")
 
 
 def load(name: str) -> ModuleType:

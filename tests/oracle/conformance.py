@@ -161,6 +161,8 @@ REWARD_MARKET = {
     "tokens": [REWARD_TOKEN], "rewards_config": [REWARD_CONFIG],
 }  # fmt: skip
 EARNING = {"asset_address": ADDRESS, "earnings": NUMBER, "asset_rate": NUMBER}
+DAY_EARNING = {**EARNING, "date": str, "maker_address": ADDRESS}
+USER_EARNING = {**DAY_EARNING, "condition_id": WORD}
 EARNING_MARKET = {
     **REWARD_MARKET, "maker_address": ADDRESS, "earning_percentage": NUMBER, "earnings": [EARNING],
 }  # fmt: skip
