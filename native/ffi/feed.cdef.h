@@ -131,10 +131,7 @@ void ovr_ladder_regrid(struct ovr_ladder *ladder, uint32_t step, struct ovr_leve
 uint32_t ovr_ladder_fit(uint32_t step, uint32_t price_ticks);
 
 struct ovr_sha1 {
-    uint32_t state[5];
-    uint32_t used;
-    uint64_t length;
-    uint8_t block[64];
+    uint32_t words[24];
 };
 
 void ovr_sha1_init(struct ovr_sha1 *sha);

@@ -1,104 +1,29 @@
 #include "overround/book_hash.h"
 
+/* The plain functions, not EVP: their state is a value that can be copied without an allocation,
+ * which is what trying the members of a tail needs. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
 #include <string.h>
 
 #include "overround/decimal.h"
 
-static uint32_t rotate(uint32_t x, int n)
-{
-    return x << n | x >> (32 - n);
-}
-
-/* Unrolled by hand, five steps a line so that no word has to move: a book is hashed in a quarter
- * of the time that the rolled form takes. The schedule lives in sixteen words. */
-static void sha1_block(uint32_t state[5], const uint8_t *block)
-{
-    uint32_t w[16];
-    for (int i = 0; i < 16; i++) {
-        uint32_t word;
-        memcpy(&word, block + 4 * i, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        word = __builtin_bswap32(word);
-#endif
-        w[i] = word;
-    }
-    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
-#define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
-#define PARITY(x, y, z) ((x) ^ (y) ^ (z))
-#define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
-#define NEXT(t) (w[(t) & 15] = rotate(w[((t) + 13) & 15] ^ w[((t) + 8) & 15] ^ \
-                                      w[((t) + 2) & 15] ^ w[(t) & 15], 1))
-#define WORD(t) ((t) < 16 ? w[(t) & 15] : NEXT(t))
-#define STEP(t, f, k, v, x, y, z, u)                            \
-    u += rotate(v, 5) + f(x, y, z) + (k) + WORD(t);             \
-    x = rotate(x, 30);
-#define FIVE(t, f, k)                 \
-    STEP(t, f, k, a, b, c, d, e)      \
-    STEP(t + 1, f, k, e, a, b, c, d)  \
-    STEP(t + 2, f, k, d, e, a, b, c)  \
-    STEP(t + 3, f, k, c, d, e, a, b)  \
-    STEP(t + 4, f, k, b, c, d, e, a)
-#define TWENTY(t, f, k) FIVE(t, f, k) FIVE(t + 5, f, k) FIVE(t + 10, f, k) FIVE(t + 15, f, k)
-    TWENTY(0, CHOOSE, 0x5A827999u)
-    TWENTY(20, PARITY, 0x6ED9EBA1u)
-    TWENTY(40, MAJORITY, 0x8F1BBCDCu)
-    TWENTY(60, PARITY, 0xCA62C1D6u)
-#undef TWENTY
-#undef FIVE
-#undef STEP
-#undef WORD
-#undef NEXT
-#undef MAJORITY
-#undef PARITY
-#undef CHOOSE
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
-    state[4] += e;
-}
+_Static_assert(sizeof(SHA_CTX) <= sizeof(struct ovr_sha1), "struct ovr_sha1 holds a SHA_CTX");
+_Static_assert(_Alignof(SHA_CTX) <= _Alignof(struct ovr_sha1), "and aligns it");
 
 void ovr_sha1_init(struct ovr_sha1 *sha)
 {
-    *sha = (struct ovr_sha1){
-        .state = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u, 0xC3D2E1F0u}};
+    SHA1_Init((SHA_CTX *)sha);
 }
 
 void ovr_sha1_update(struct ovr_sha1 *sha, const void *data, size_t length)
 {
-    const uint8_t *at = data;
-    sha->length += length;
-    if (sha->used != 0) {
-        size_t part = 64 - sha->used < length ? 64 - sha->used : length;
-        memcpy(sha->block + sha->used, at, part);
-        sha->used += (uint32_t)part;
-        at += part;
-        length -= part;
-        if (sha->used < 64) {
-            return;
-        }
-        sha1_block(sha->state, sha->block);
-        sha->used = 0;
-    }
-    for (; length >= 64; at += 64, length -= 64) {
-        sha1_block(sha->state, at);
-    }
-    memcpy(sha->block, at, length);
-    sha->used = (uint32_t)length;
+    SHA1_Update((SHA_CTX *)sha, data, length);
 }
 
 void ovr_sha1_final(struct ovr_sha1 *sha, uint8_t digest[20])
 {
-    uint64_t bits = sha->length * 8;
-    uint8_t tail[72] = {0x80};
-    size_t pad = (sha->used < 56 ? 56 : 120) - sha->used;
-    for (int i = 0; i < 8; i++) {
-        tail[pad + (size_t)i] = (uint8_t)(bits >> (56 - 8 * i));
-    }
-    ovr_sha1_update(sha, tail, pad + 8);
-    for (int i = 0; i < 20; i++) {
-        digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
-    }
+    SHA1_Final(digest, (SHA_CTX *)sha);
 }
 
 /* --- text ---------------------------------------------------------------------------------- */

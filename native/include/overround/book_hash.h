@@ -14,11 +14,9 @@
 
 #include "overround/ladder.h"
 
+/* SHA-1 by libcrypto, as a value: a copy of the struct is a state to go on from. */
 struct ovr_sha1 {
-    uint32_t state[5];
-    uint32_t used; /* bytes waiting in `block` */
-    uint64_t length;
-    uint8_t block[64];
+    uint32_t words[24];
 };
 
 void ovr_sha1_init(struct ovr_sha1 *sha);
