@@ -1,8 +1,8 @@
 """jemalloc by LD_PRELOAD: where it is, and whether a process really runs under it.
 
-It is worth having for memory after churn (41 % less resident in our measurement), not for
-speed (within noise). A missing library is only a line on standard error, so the variable
-proves nothing: a process that must know asks ``jemalloc_version``.
+It is optional, and for memory that churn leaves behind, not for speed. A missing library is only
+a line on standard error, so the variable proves nothing: a process that must know asks
+``jemalloc_version``.
 """
 
 from __future__ import annotations

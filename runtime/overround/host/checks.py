@@ -19,7 +19,7 @@ from overround.host.allocator import find_jemalloc
 MEMLOCK_WANTED_BYTES = 64 * 2**20
 SHM_WANTED_BYTES = 256 * 2**20
 SPIN_CPUS_MIN = 4
-"""Pure spinning below this many CPUs turns 110 ns into milliseconds (measured)."""
+"""With fewer, processes that spin take the CPU of those they wait for."""
 
 
 class Verdict(StrEnum):
@@ -153,7 +153,7 @@ def _jemalloc() -> Finding:
         "jemalloc",
         path or "not installed",
         Verdict.GOOD if path else Verdict.BETTER,
-        "detectors run under it when it is there: 41 % less memory after churn",
+        "detectors run under it when it is there: less memory stays behind after churn",
         "" if path else "apt-get install libjemalloc2",
     )
 
