@@ -11,33 +11,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import secrets
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import structlog
 import uvloop
 
 from overround import clock
-from overround.config.load import load_private_key
-from overround.config.schema import ARMED_VARIABLE, Mode, Settings
-from overround.decide.risk import RiskGate
+from overround.config.schema import Mode, Settings
 from overround.errors import HostError, OverroundError
 from overround.execute.account import AccountDesk, obtain_credentials
-from overround.execute.build import OrderBuilder
 from overround.execute.client import VenueClient
-from overround.execute.executor import Executor
 from overround.execute.intents import RingIntent
 from overround.execute.markets import SharedMarkets
 from overround.execute.publish import AccountPublisher, SharedNews
-from overround.execute.resolve import Resolver
 from overround.execute.rings import RingWatch
-from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.execute.user_stream import UserStream
+from overround.execute.wiring import Parts, build, signer_of
 from overround.ledger.export import write_ledger
 from overround.ledger.journal import Journal
 from overround.ledger.records import Reconcile, Start
@@ -47,8 +40,6 @@ from overround.shm.kill import KillLatch, KillReason
 from overround.shm.member import Member
 from overround.shm.slots import Slots
 from overround.shm.spsc import SpscConsumer
-from overround.venues.polymarket.auth import Signer
-from overround.venues.polymarket.orders import OrderSigner
 
 __all__ = ["JOURNAL_FOLDER", "LEDGER_FILE", "run"]
 
@@ -70,21 +61,6 @@ def run(member: Member, settings: Settings) -> int:
     ) as journal:
         uvloop.run(ExecutorProcess(member, settings, journal).main())
     return 0
-
-
-def _signer(settings: Settings) -> Signer:
-    shadow = settings.mode is Mode.SHADOW
-    account = settings.account
-    if shadow and account.private_key_file is None and not os.environ.get(account.private_key_env):
-        return Signer(secrets.token_bytes(32))  # nothing is sent: any key signs as well
-    return Signer(load_private_key(account))
-
-
-class _Parts(NamedTuple):
-    core: Executor
-    settlement: Settlement
-    resolver: Resolver
-    desk: AccountDesk
 
 
 class ExecutorProcess:
@@ -110,7 +86,7 @@ class ExecutorProcess:
             settings.supervise.trust_lease_ms * clock.NS_PER_MS,
         )
         self._markets.refresh()
-        self._signer = _signer(settings)
+        self._signer = signer_of(settings)
         self._store = Store(journal)
         if journal.torn is not None:
             self._log.warning("torn journal tail cut", torn=str(journal.torn))
@@ -120,7 +96,7 @@ class ExecutorProcess:
         self._publisher = AccountPublisher(
             Slots(self._account), member.meters, self._store, self._markets
         )
-        self._trade_parts: _Parts | None = None
+        self._trade_parts: Parts | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[RingWatch] = []
         self._compare = asyncio.Event()
@@ -214,51 +190,19 @@ class ExecutorProcess:
                 self._news.notice("venue cannot be compared yet", error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    def _build(self, client: VenueClient, owner: str) -> _Parts:
-        settings, now = self._settings, clock.monotonic_ns
-        account = settings.account
-        builder = OrderBuilder(
-            OrderSigner(self._signer),
-            owner=owner,
-            chain_id=settings.venue.chain_id,
-            signature_type=account.signature_type,
-            funder=account.funder,
-        )
-        armed = os.environ.get(ARMED_VARIABLE) == "1"
-        core = Executor(
+    def _build(self, client: VenueClient, owner: str) -> Parts:
+        return build(
+            self._settings,
+            client,
             self._store,
-            RiskGate(settings.risk, settings.mode, armed=armed),
             self._markets,
-            builder,
             self._news,
+            signer=self._signer,
+            owner=owner,
             run_id=self._member.run_id,
-            clock=now,
-            epoch_ms=clock.epoch_ms,
             killed=self._kill.is_set,
             trip=self._trip,
-            shadow=self._shadow,
         )
-        settlement = Settlement(self._store, self._markets, self._news, owner=owner, clock=now)
-        resolver = Resolver(
-            self._store,
-            settlement,
-            self._news,
-            quiet_ns=settings.execute.unknown_quiet_ms * clock.NS_PER_MS,
-            clock=now,
-            killed=self._kill.is_set,
-        )
-        desk = AccountDesk(
-            client,
-            core,
-            self._store,
-            settlement,
-            resolver,
-            self._news,
-            clock=now,
-            epoch_ms=clock.epoch_ms,
-            signature_type=account.signature_type,
-        )
-        return _Parts(core, settlement, resolver, desk)
 
     def _trip(self, text: str) -> None:
         if self._kill.set(KillReason.LOSS_LIMIT, self._now()):
@@ -303,7 +247,7 @@ class ExecutorProcess:
         self._member.ready()
 
     @property
-    def _parts(self) -> _Parts:
+    def _parts(self) -> Parts:
         assert self._trade_parts is not None, "used before the venue was reached"
         return self._trade_parts
 
@@ -324,7 +268,9 @@ class ExecutorProcess:
         interval_s = self._settings.execute.reconcile_interval_ms / 1_000
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._compare.wait(), interval_s)
+                # Not ``wait_for``: on Python 3.11 it swallows a cancel that comes with the event.
+                async with asyncio.timeout(interval_s):
+                    await self._compare.wait()
             self._compare.clear()
             try:
                 await self._parts.desk.reconcile()
@@ -383,7 +329,8 @@ class ExecutorProcess:
         if parts is not None and not self._shadow:
             limit_s = self._settings.supervise.stop_timeout_ms / 2_000
             with contextlib.suppress(TimeoutError, OverroundError):
-                await asyncio.wait_for(self._leave(parts.desk), limit_s)
+                async with asyncio.timeout(limit_s):
+                    await self._leave(parts.desk)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
