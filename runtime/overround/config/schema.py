@@ -177,6 +177,23 @@ class Execute(_Section):
     """A match that has not settled for this long alarms."""
     reconcile_interval_ms: Milliseconds = 5_000
     """How often open orders and recent trades are compared with the venue by REST."""
+    plan_repair: Annotated[str, Field(pattern="^(complete|unwind|leave)$")] = "complete"
+    """Missed legs of a plan: complete them or sell the others back, whichever is better by the
+    book; unwind: always sell back; leave: neither."""
+    plan_slip_ticks: Annotated[int, Field(ge=0, le=10_000)] = 200
+    """How far beyond its leg's price a missed leg may be completed; part of the worst case."""
+    plan_worst_max_micro: Cash = 500_000_000
+    """Largest loss that one plan may come to, whatever fills (500 dollars)."""
+    plan_deadline_ms: Milliseconds = 30_000
+    """A plan is repaired no longer than this: shares settle within seconds, books move on."""
+    quote_interval_ms: Milliseconds = 10
+    """How often wanted quotes are compared with working ones: as long a new one may wait."""
+    quote_hysteresis_ticks: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """A quote that differs no more than this from the wanted price stays, with its place."""
+    quote_hysteresis_ppm: Annotated[int, Field(ge=0, le=1_000_000)] = 100_000
+    """A quote that differs no more than this share of the wanted size stays (a tenth)."""
+    quote_life_min_ms: Milliseconds = 500
+    """A quote stands at least this long before a better price replaces it; retreats never wait."""
 
 
 class Supervise(_Section):

@@ -56,6 +56,7 @@ class RefusalCode(IntEnum):
     TAKING_MIN = 26
     NOT_MARKETABLE = 27
     THIN = 28
+    PLAN_WORST = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,13 @@ from overround.venues.polymarket.orders import (
     order_salt,
 )
 
-__all__ = ["OrderBuilder", "Prepared"]
+__all__ = ["GTD_AHEAD_S", "GTD_LEAD_S", "OrderBuilder", "Prepared"]
 
 _HALF_TICKS = 5_000
+GTD_AHEAD_S = 180
+"""The venue refuses a GTD order that states an earlier expiration."""
+GTD_LEAD_S = 60
+"""It ends a GTD order this long before the expiration it states."""
 
 
 class Prepared:
@@ -74,8 +78,11 @@ class OrderBuilder:
         taking = intent.order_type in (OrderType.FOK, OrderType.FAK)
         amounts = taking_amounts if taking else limit_amounts
         maker, taker = amounts(intent.side, intent.price_ticks, intent.size_lots, tick_ticks)
-        if intent.order_type == OrderType.GTD:
-            raise OrderError("GTD orders are not sent yet: use GTC and cancel")
+        life_ms = 1_000 * intent.expiration_s - intent.created_epoch_ms
+        if intent.order_type == OrderType.GTD and life_ms < 1_000 * GTD_AHEAD_S:
+            raise OrderError(
+                f"GTD order states {life_ms} ms ahead: the venue refuses less than {GTD_AHEAD_S} s"
+            )
         if intent.side != BUY:
             return Prepared(maker, taker, 0)
         if taking:
@@ -111,6 +118,7 @@ class OrderBuilder:
             signed,
             self._owner,
             OrderType(intent.order_type),
+            expiration_s=intent.expiration_s if intent.order_type == OrderType.GTD else 0,
             post_only=bool(intent.flags & IntentFlag.POST_ONLY),
         )
         return Signed(

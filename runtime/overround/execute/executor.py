@@ -180,6 +180,7 @@ class Executor:
                 size_lots=message.size_lots,
                 edge_micro=message.edge_micro,
                 created_epoch_ms=self._epoch_ms(),
+                expiration_s=message.expiration_s,
             ),
             now_ns,
         )

@@ -36,6 +36,7 @@ class RingIntent(NamedTuple):
     size_lots: int
     edge_micro: int
     target: int
+    expiration_s: int = 0
 
     def problem(self) -> str:
         """Return why this record cannot be an intent, empty if it can."""

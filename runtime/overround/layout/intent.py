@@ -17,6 +17,8 @@ class IntentFlag(IntFlag):
 
     POST_ONLY = 1
     CANCEL = 2  # target_sequence names the intent to cancel; never expires
+    ORDERED = 4  # of a plan: its legs leave one after the other, each when the last is filled
+    LEAVE = 8  # of a plan: what it missed is neither completed nor sold back
 
 
 class OrderType(IntEnum):
@@ -54,6 +56,7 @@ INTENT = np.dtype(
         ("size_lots", "<i8"),
         ("edge_micro", "<i8"),
         ("target_sequence", "<u8"),
-        ("spare", "<u8", (8,)),
+        ("expiration_s", "<u8"),  # wall time a GTD order states; 0 for every other
+        ("spare", "<u8", (7,)),
     ]
 )

@@ -1,4 +1,8 @@
-"""The ``targets`` slots: the quotes a strategy wants to stand in a market."""
+"""The ``targets`` slots: the quotes a strategy wants to stand in a market, one slot a market.
+
+Prices are of the YES token. A side of no shares is not wanted. The slot is void from
+``expires_ns`` on, while its owner is silent, and once the board it names was replaced.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ TARGET = np.dtype(
         ("bid_lots", "<i8"),
         ("ask_lots", "<i8"),
         ("updated_ns", "<u8"),
-        ("spare", "<u8", (2,)),
+        ("expires_ns", "<u8"),  # quotes must not outlive it; 0 in an empty slot
+        ("ingress_epoch", "<u8"),  # of the board the quotes were made on
     ]
 )

@@ -27,6 +27,9 @@ __all__ = [
     "IntentKey",
     "Kind",
     "MarketNote",
+    "PlanBegun",
+    "PlanEnded",
+    "PlanKey",
     "Reconcile",
     "Record",
     "Reject",
@@ -57,6 +60,8 @@ class Kind(IntEnum):
     RECONCILE = 12
     START = 13
     MARKET = 14
+    PLAN = 18
+    PLAN_END = 19
 
 
 class IntentKey(NamedTuple):
@@ -65,6 +70,14 @@ class IntentKey(NamedTuple):
     run_id: int
     producer: int
     sequence: int
+
+
+class PlanKey(NamedTuple):
+    """What makes a plan one: the run, the producing process, its first leg's sequence."""
+
+    run_id: int
+    producer: int
+    plan: int
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
@@ -118,6 +131,8 @@ class Intent(Record, frozen=True):
     created_epoch_ms: int
     """Also the order's signed timestamp: with the key it fixes the digest."""
     target: int = 0
+    expiration_s: int = 0
+    """Wall time (s) that a GTD order states to the venue; 0 for every other."""
 
     @property
     def key(self) -> IntentKey:
@@ -254,6 +269,50 @@ class Reconcile(Record, frozen=True):
     opening: bool = False
 
 
+class PlanBegun(Record, frozen=True):
+    """A plan of several legs passed the gate. Written before its first leg is signed."""
+
+    run_id: int
+    producer: int
+    plan: int
+    repair: int
+    """What becomes of missed legs: a ``planbook.Repair``."""
+    worst_micro: int
+    """Most that the plan can lose, whatever fills and whatever is repaired; 0 or more."""
+    deadline_epoch_ms: int
+    """Wall time from which nothing of it is repaired any more."""
+    slip_ticks: int
+    """How far beyond its leg's price a missed leg may be completed."""
+
+    @property
+    def key(self) -> PlanKey:
+        """What makes it one."""
+        return PlanKey(self.run_id, self.producer, self.plan)
+
+
+class PlanEnded(Record, frozen=True):
+    """The outcome of a plan as one trade: every fill of its legs and of its repairs is final."""
+
+    run_id: int
+    producer: int
+    plan: int
+    outcome: int
+    """A ``planbook.PlanOutcome``."""
+    cash_micro: int
+    """Cash received less cash paid, fees apart."""
+    fees_micro: int
+    pnl_micro: int
+    """Cash less fees plus the least that the shares left can redeem for."""
+    orders: int
+    repairs: int
+    text: str = ""
+
+    @property
+    def key(self) -> PlanKey:
+        """The plan that ended."""
+        return PlanKey(self.run_id, self.producer, self.plan)
+
+
 _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.INTENT: Intent,
     Kind.SIGNED: Signed,
@@ -269,6 +328,8 @@ _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.RECONCILE: Reconcile,
     Kind.START: Start,
     Kind.MARKET: MarketNote,
+    Kind.PLAN: PlanBegun,
+    Kind.PLAN_END: PlanEnded,
 }
 _KINDS: Final = {struct: kind for kind, struct in _TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()

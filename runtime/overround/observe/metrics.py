@@ -100,6 +100,10 @@ class Value(IntEnum):
     ORDERS_RESENT = 99
     USER_MALFORMED = 100
     SETTLE_OVERDUE = 101
+    PLANS_BEGUN = 119
+    PLANS_REPAIRED = 120
+    QUOTES_PLACED = 121
+    QUOTES_CANCELED = 122
 
 
 class Histogram(IntEnum):
@@ -225,6 +229,10 @@ _HELP: dict[Value, str] = {
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
     Value.USER_MALFORMED: "events of the user channel that could not be read",
     Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
+    Value.PLANS_BEGUN: "plans of several legs that passed the gate",
+    Value.PLANS_REPAIRED: "orders that complete a missed leg or sell a filled one back",
+    Value.QUOTES_PLACED: "orders placed for the quotes strategies want",
+    Value.QUOTES_CANCELED: "cancels of quotes that are no longer wanted",
 }
 
 STAGES: dict[Histogram, str] = {

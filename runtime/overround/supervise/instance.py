@@ -72,6 +72,7 @@ class Instance:
             if process.role == "detector":
                 key = f"intents-{process.name}"
                 self._add(key, RegionKind.INTENTS, capacity.intents_records)
+                self._add(f"targets-{process.name}", RegionKind.TARGETS, markets)
             self._add_process(process.name, process.role)
 
     def meters(self, process: str) -> MetersView:
