@@ -65,6 +65,8 @@ class JournalRecord:
     payload: bytes
     segment: int
     offset: int
+    checksum: int = 0
+    """CRC32C of all that follows it in the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +94,28 @@ def _encode(sequence: int, epoch_ns: int, kind: int, payload: bytes) -> bytes:
     return head[:4] + _CRC.pack(_crc(rest)) + rest
 
 
-def _decode(data: bytes, offset: int, segment: int) -> tuple[JournalRecord, int] | None:
-    if offset + _RECORD.size > len(data):
+def decode_record(
+    data: bytes, at: int, segment: int, *, base: int = 0
+) -> tuple[JournalRecord, int] | None:
+    """Return the whole record at ``data[at:]`` and where it ends, None if there is none.
+
+    ``data`` was read from byte ``base`` of the segment's file.
+    """
+    if at + _RECORD.size > len(data):
         return None
-    length, crc, sequence, epoch_ns, kind, _, size = _RECORD.unpack_from(data, offset)
-    end = offset + length
+    length, crc, sequence, epoch_ns, kind, _, size = _RECORD.unpack_from(data, at)
+    end = at + length
     if length < _RECORD.size or length & 7 or end > len(data) or size > length - _RECORD.size:
         return None
-    if _crc(data[offset + 8 : end]) != crc:
+    if _crc(data[at + 8 : end]) != crc:
         return None
-    start = offset + _RECORD.size
+    start = at + _RECORD.size
     payload = data[start : start + size]
-    return JournalRecord(sequence, epoch_ns, kind, payload, segment, offset), end
+    return JournalRecord(sequence, epoch_ns, kind, payload, segment, base + at, crc), end
 
 
-def _file_header(index: int, first_sequence: int) -> bytes:
+def file_header(index: int, first_sequence: int) -> bytes:
+    """Return the header of a segment whose first record has this sequence."""
     body = _FILE_HEADER.pack(MAGIC, VERSION, index, first_sequence).ljust(_CRC_AT_FILE, b"\0")
     return body + _CRC.pack(_crc(body))
 
@@ -133,7 +142,7 @@ class Replay:
             yield from self._segment(index, path.read_bytes(), last=index == len(paths) - 1)
 
     def _segment(self, index: int, data: bytes, *, last: bool) -> Iterator[JournalRecord]:
-        header = _file_header(index, self.next_sequence)
+        header = file_header(index, self.next_sequence)
         if data[:HEADER_BYTES] != header:
             # A roll was interrupted: the new segment exists, its header does not, nor a record.
             if last and not any(data[HEADER_BYTES:]):
@@ -142,7 +151,7 @@ class Replay:
                 return
             raise JournalDamage(f"{segment_path(self.folder, index)}: header is not {header!r}")
         self.segment, self.offset = index, HEADER_BYTES
-        while (found := _decode(data, self.offset, index)) is not None:
+        while (found := decode_record(data, self.offset, index)) is not None:
             record, end = found
             if record.sequence != self.next_sequence:
                 break
@@ -156,7 +165,7 @@ class Replay:
             return
         end = self.offset + len(used)
         for at in range(self.offset + 8, end, 8):
-            found = _decode(data, at, index)
+            found = decode_record(data, at, index)
             if found is not None and found[0].sequence >= self.next_sequence:
                 last = False
                 break
@@ -249,7 +258,7 @@ class Journal:
         segment_path(self.folder, index).unlink(missing_ok=True)
         self._open(segment_path(self.folder, index))
         self._segment, self._offset = index, HEADER_BYTES
-        self._write(0, _file_header(index, self.next_sequence))
+        self._write(0, file_header(index, self.next_sequence))
         if self._policy != "none":
             os.fsync(self._fd)
             folder_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
