@@ -67,6 +67,17 @@ BuysDollars = Annotated[
 AutoTick = Annotated[
     bool, typer.Option(help="A tick of 0.01 becomes 0.001 at trades below 0.04 or above 0.96.")
 ]
+StoreFile = Annotated[
+    Path | None,
+    typer.Option(help="Write every command here before it is carried out; --resume reads it."),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what --store holds, at the same port: orders, trades, balances, keys.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the ready line as JSON alone.")]
 
 
@@ -128,6 +139,8 @@ def sim(
     chaos: ChaosSeed = None,
     limits: LimitsMode = "off",
     limit_tier: LimitTier = "standard",
+    store: StoreFile = None,
+    resume: Resume = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a local exchange: REST, WebSockets, real order matching, play money.
@@ -146,6 +159,8 @@ def sim(
     _check_least(port, min(rate, edge_every, seconds))
     if accounts < 0 or cash < 0 or not 0 <= mined_ms <= confirmed_ms:
         raise ConfigError("--accounts and --cash from 0; --mined-ms from 0 to --confirmed-ms")
+    if (resume and store is None) or (store is not None and feed != "synthetic"):
+        raise ConfigError("--resume needs the --store of the run; a recording cannot have one")
     settings = ServerSettings(
         port=port,
         feed=None if feed == "synthetic" else Path(feed),
@@ -166,5 +181,7 @@ def sim(
         limits=limits,
         limit_tier=limit_tier,
         history=history,
+        store=store,
+        resume=resume,
     )
     run_sim(settings, seconds=seconds, as_json=as_json)

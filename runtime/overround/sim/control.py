@@ -207,8 +207,7 @@ class ControlApi:
 
         ``{question, slug, tick, bids, asks, frames_per_s, hold_ms, protocol}``, none needed.
         """
-        catalog = self._exchange.catalog
-        number = len(catalog.markets)
+        number = len(self._exchange.catalog.markets)
         rate, hold_ms = float(body.get("frames_per_s", 5.0)), int(body.get("hold_ms", 0))
         if not 0 <= rate <= FRAMES_PER_S_MAX or not 0 <= hold_ms <= HOLD_MS_MAX:
             raise ValueError(
@@ -218,14 +217,14 @@ class ControlApi:
         def levels(key: str, default: list[list[str]]) -> list[tuple[int, int]]:
             return [(parse_price(p), parse_size(s)) for p, s in body.get(key, default)]
 
-        market = catalog.add_market(
-            question=str(body.get("question", f"Will event {number} happen?")),
-            slug=str(body.get("slug", f"will-event-{number}-happen")),
-            bids=levels("bids", [["0.48", "120"], ["0.47", "300"], ["0.46", "500"]]),
-            asks=levels("asks", [["0.52", "110"], ["0.53", "250"], ["0.54", "480"]]),
-            tick_ticks=parse_price(str(body.get("tick", "0.01"))),
-            hold_ms=hold_ms,
-            protocol=int(body.get("protocol", 2)),
+        market = self._exchange.list_market(
+            str(body.get("question", f"Will event {number} happen?")),
+            str(body.get("slug", f"will-event-{number}-happen")),
+            levels("bids", [["0.48", "120"], ["0.47", "300"], ["0.46", "500"]]),
+            levels("asks", [["0.52", "110"], ["0.53", "250"], ["0.54", "480"]]),
+            parse_price(str(body.get("tick", "0.01"))),
+            hold_ms,
+            int(body.get("protocol", 2)),
         )
         self._flow.add_market(market, rate)
         self._exchange.channel.announce(new_market(market, self._exchange.now_ms))

@@ -55,9 +55,12 @@ class Delays:
         self._log("delayed", record)
         self._tell(record, "PLACEMENT")
         self.held += 1
-        self._later(record.market.seconds_delay, lambda: self._release(record))
+        self._later(record.market.seconds_delay, lambda: self.release(record))
 
-    def _release(self, record: OrderRecord) -> None:
+    def release(self, record: OrderRecord) -> None:
+        """Let a held order go; one that went before is left alone."""
+        if record.status != DELAYED:
+            return
         self.held -= 1
         record.status = "LIVE"
         rejected = self._exchange.place(record)

@@ -31,7 +31,7 @@ from overround.match.types import (
     RejectCode,
     TickChanged,
 )
-from overround.sim.catalog import SimCatalog, SimMarket
+from overround.sim.catalog import Level, SimCatalog, SimMarket
 from overround.sim.channel import Later, LevelChange, MarketChannel, Print
 from overround.sim.faults import Faults
 from overround.sim.history import HISTORY_KEPT, History
@@ -42,6 +42,7 @@ from overround.sim.records import DONE_STATUS, UNKNOWN_OWNER, OrderRecord, Party
 from overround.sim.tape import Print as TapePrint
 from overround.sim.tape import Tape
 from overround.sim.userchannel import UserChannel
+from overround.sim.wallets import Wallet
 from overround.sim.wirebook import WireBook, last_trade_text
 from overround.venues.polymarket.fees import fee_micro
 
@@ -123,6 +124,10 @@ class Exchange:
         self._bursts: dict[int, _Burst] = {}
         self._depth = 0
         self._auto_tick = auto_tick
+        self.quiet = False
+        """Nothing is published: what happens now has been told before."""
+        self.generation = 0
+        """How often this exchange was started before; ids made by chance carry it."""
         self._placing: OrderRecord | None = None
         for market in catalog.markets:
             self.open_market(market)
@@ -153,6 +158,24 @@ class Exchange:
         self.engine.add_market(rules)
         self.books.append(WireBook(market, self.now_ms))
 
+    def list_market(
+        self,
+        question: str,
+        slug: str,
+        bids: list[Level],
+        asks: list[Level],
+        tick_ticks: int,
+        hold_ms: int,
+        protocol: int,
+    ) -> SimMarket:
+        """Add a market to the catalog and open it. ValueError if it cannot be listed."""
+        market = self.catalog.add_market(
+            question=question, slug=slug, bids=bids, asks=asks, tick_ticks=tick_ticks,
+            hold_ms=hold_ms, protocol=protocol,
+        )  # fmt: skip
+        self.open_market(market)
+        return market
+
     # -- bursts --------------------------------------------------------------------------
 
     @contextmanager
@@ -168,6 +191,8 @@ class Exchange:
 
     def _publish(self) -> None:
         bursts, self._bursts = self._bursts, {}
+        if self.quiet:
+            return
         now_ms = self.now_ms
         for index, burst in bursts.items():
             changes: list[LevelChange] = [
@@ -287,6 +312,10 @@ class Exchange:
         wallet = member.wallets[signature_type]
         self.accounts.deposit(wallet.account, cash_micro)
         self.log.write("deposit", account=wallet.address, cash_micro=cash_micro)
+
+    def refresh(self, wallet: Wallet) -> None:
+        """Read a wallet's allowances from the chain again."""
+        wallet.refresh()
 
     def trades_of(self, account: int) -> list[TradeRecord]:
         """Return a member's trades, oldest first."""
@@ -430,7 +459,12 @@ class Exchange:
             if key != UNKNOWN_OWNER:
                 self.users.tell(key, record.event(taker_view=key == taker, epoch_ms=now_ms))
 
-    def _advance(self, record: TradeRecord, status: str) -> None:
+    def pending(self, trade_id: int) -> TradeRecord:
+        """Return an unsettled trade by the engine's number; KeyError if there is none."""
+        return self._records[trade_id]
+
+    def advance(self, record: TradeRecord, status: str) -> None:
+        """Move a trade on to a status, CONFIRMED and FAILED being final."""
         record.status = status
         record.updated_s = self.now_s
         if status in ("CONFIRMED", "FAILED"):
@@ -444,17 +478,21 @@ class Exchange:
         self._tell_trade(record)
 
     def _mined(self, record: TradeRecord) -> None:
+        if record.status != "MATCHED":
+            return
         if self.faults.fail_trades or self.faults.take("trade-retried"):
-            self._advance(record, "RETRYING")
+            self.advance(record, "RETRYING")
         else:
-            self._advance(record, "MINED")
+            self.advance(record, "MINED")
 
     def _settled(self, record: TradeRecord) -> None:
+        if record.matched.trade_id not in self._records:
+            return
         if record.status == "RETRYING" and self.faults.fail_trades:
             self.faults.fail_trades -= 1
-            self._advance(record, "FAILED")
+            self.advance(record, "FAILED")
         else:
-            self._advance(record, "CONFIRMED")
+            self.advance(record, "CONFIRMED")
 
     def unsettled(self) -> int:
         """Return how many members' trades are neither confirmed nor failed."""

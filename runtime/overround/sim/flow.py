@@ -165,8 +165,7 @@ class Flow:
             heapq.heappush(self._queue, (arrivals.advance(), index, arrivals))
 
     def add_market(self, market: SimMarket, frames_per_s: float = 5.0) -> None:
-        """Start trading a market that was added to the catalog while running."""
-        self.exchange.open_market(market)
+        """Start trading a market that was listed while running."""
         self._open(market)
         self._start(market.index, frames_per_s)
 

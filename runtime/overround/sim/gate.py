@@ -251,7 +251,7 @@ class Gate:
                 if better >= 0:
                     ahead += size_lots
             taker = Order(
-                id=f"0xace{next(self._races):061x}",
+                id=f"0xace{exchange.generation:05x}{next(self._races):056x}",
                 account=TAKER_ACCOUNT,
                 market=order.market,
                 outcome=Outcome.YES,

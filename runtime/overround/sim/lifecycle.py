@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -50,10 +51,7 @@ class LifeCycle:
         self._later = later
         self._day = exchange.now_ms // MS_PER_DAY
         self.rebates_paid: list[RebatePaid] = []
-
-    def routes(self) -> list[web.RouteDef]:
-        """Return the control endpoints; every POST takes a JSON object and answers with one."""
-        commands: dict[str, Callable[[dict[str, Any]], Any]] = {
+        self._do: dict[str, Callable[[dict[str, Any]], Any]] = {
             "split": self._split,
             "merge": self._merge,
             "redeem": self._redeem,
@@ -65,7 +63,16 @@ class LifeCycle:
             "allowance": self._allowance,
             "withdraw": self._withdraw,
         }
-        return [web.post(f"/sim/{name}", _command(do)) for name, do in commands.items()]
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the control endpoints; every POST takes a JSON object and answers with one."""
+        return [
+            web.post(f"/sim/{name}", _command(partial(self.command, name))) for name in self._do
+        ]
+
+    def command(self, name: str, body: dict[str, Any]) -> Any:
+        """Carry out one of the commands; KeyError, TypeError or ValueError if it cannot be."""
+        return self._do[name](body)
 
     def keep_house(self) -> None:
         """Pay yesterday's rebates once a new day has begun; call about once a second."""

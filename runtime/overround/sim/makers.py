@@ -60,7 +60,7 @@ class MakerBook:
 
     def _next_id(self) -> str:
         self._made += 1
-        return f"0xf10e{self.market.index:08x}{self._made:052x}"
+        return f"0xf10e{self.market.index:08x}{self.exchange.generation:04x}{self._made:048x}"
 
     def order(
         self, account: int, side: BookSide, price_ticks: int, size_lots: int, kind: OrderType

@@ -34,6 +34,10 @@ class OrderLog:
         """Open (and append to) ``path``; HostError if it cannot be written."""
         self.counts: dict[str, int] = {}
         self._fd = -1
+        self._path = path
+        self._number = 0
+        self._written: tuple[int, int] | None = None
+        """While a store is replayed: the last command with lines here, and how many of them."""
         if path is not None:
             try:
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -43,9 +47,47 @@ class OrderLog:
     def write(self, event: str, **fields: Any) -> None:
         """Write one line; ``event`` is its kind."""
         self.counts[event] = self.counts.get(event, 0) + 1
-        if self._fd >= 0:
+        if self._fd >= 0 and not self._is_written():
             line = {"epoch_ms": epoch_ms(), "event": event, **fields}
+            if self._number:
+                line["command"] = self._number
             os.write(self._fd, _encode(line) + b"\n")
+
+    def command(self, number: int) -> None:
+        """Have the lines from now on carry the number of a command in the exchange's store."""
+        self._number = number
+
+    def resume(self) -> None:
+        """Leave out the lines that a dead process wrote, and write those it died before.
+
+        A torn last line is cut. Ends with ``go_on``.
+        """
+        self._written = 0, 0
+        if self._path is None:
+            return
+        whole, _, torn = self._path.read_bytes().rpartition(b"\n")
+        if torn:
+            os.ftruncate(self._fd, len(whole) + 1 if whole else 0)
+        last = count = 0
+        for line in reversed(whole.splitlines()):
+            number = msgspec.json.decode(line).get("command", 0)
+            if count and number != last:
+                break
+            last, count = number, count + 1
+        self._written = last, count
+
+    def go_on(self) -> None:
+        """Write every line again."""
+        self._written = None
+
+    def _is_written(self) -> bool:
+        if self._written is None:
+            return False
+        last, count = self._written
+        if self._number != last:
+            return self._number < last
+        self._written = last, count - 1
+        return count > 0
 
     def close(self) -> None:
         """Close the file; further lines are only counted."""

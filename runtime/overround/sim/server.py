@@ -8,7 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from overround.clock import monotonic_ns
 from overround.errors import HostError
 from overround.sim.account import RELAYER_PREFIX, AccountApi
 from overround.sim.catalog import SimCatalog
+from overround.sim.commands import Recorder, Timers
 from overround.sim.control import ControlApi
 from overround.sim.dataapi import DATA_PREFIX, DataApi
 from overround.sim.delays import Delays
@@ -37,6 +38,7 @@ from overround.sim.replay import BookReplay
 from overround.sim.rest import PublicApi
 from overround.sim.rewards import Rewards
 from overround.sim.sockets import Sockets
+from overround.sim.store import Store
 from overround.sim.switchboard import Plan, SkewedClock, Switchboard
 from overround.sim.trading import TradingApi
 from overround.sim.wallets import WALLET_NAMES
@@ -89,12 +91,29 @@ class ServerSettings:
     """Seed of random faults; None for none."""
     limits: str = "off"
     limit_tier: str = "standard"
+    store: Path | None = None
+    """Where every command is written down before it is carried out; not with a feed."""
+    resume: bool = False
+    """Go on with what ``store`` holds; its own settings win over those of ``KEPT``."""
+
+
+KEPT = (
+    "host", "seed", "accounts", "cash_micro", "markets", "strict_amounts", "version",
+    "deposit_only", "buys_dollars", "auto_tick", "history",
+)  # fmt: skip
+"""Settings that a resumed exchange takes from its store: others would give another exchange."""
 
 
 class Server:
     """Builds the exchange and serves it on one local port."""
 
     def __init__(self, settings: ServerSettings) -> None:
+        self.store: Store | None = None
+        if settings.store is not None:
+            kept = {name: getattr(settings, name) for name in KEPT}
+            self.store = Store(settings.store, kept, resume=settings.resume)
+            header = self.store.header
+            settings = replace(settings, **{name: header[name] for name in KEPT})
         self.settings = settings
         self.port = 0
         self.log = OrderLog(settings.log)
@@ -104,22 +123,24 @@ class Server:
         if replay is None:
             populate(catalog, settings.markets, settings.seed)
         clock = SkewedClock()
+        timers = Timers(clock, self._loop.call_later)
         self.exchange = Exchange(
             catalog,
             seed=settings.seed,
-            now_ns=clock,
-            later=self._loop.call_later,
+            now_ns=timers.now_ns,
+            later=timers.later,
             log=self.log,
             settlement=settings.settlement,
             history_kept=settings.history,
             auto_tick=settings.auto_tick,
         )
-        self.life = LifeCycle(self.exchange, self._loop.call_later)
+        self.life = LifeCycle(self.exchange, timers.later)
+        self.delays = Delays(self.exchange, timers.later)
+        self.recorder: Recorder | None = None
         self.signers = funded_signers(settings.seed, settings.accounts)
-        for _, signer in self.signers:
-            member = self.exchange.members.join(signer.address)
-            for wallet in member.wallets:
-                self.exchange.fund(member, settings.cash_micro, wallet.signature_type)
+        self._last_port = self._come_back(timers)
+        if not settings.resume:
+            self._fund()
         self.flow = Flow(self.exchange, settings.seed, settings.flow, replay)
         self.sockets = Sockets(self.exchange)
         self.rewards = Rewards(self.exchange, settings.seed)
@@ -131,6 +152,23 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._started_ns = 0
+
+    def _fund(self) -> None:
+        for _, signer in self.signers:
+            member = self.exchange.members.join(signer.address)
+            for wallet in member.wallets:
+                self.exchange.fund(member, self.settings.cash_micro, wallet.signature_type)
+
+    def _come_back(self, timers: Timers) -> int:
+        """Put the store in place, do again what it holds, and return the last port, else 0."""
+        if self.store is None:
+            return 0
+        starts = [command for command in self.store.commands if command.name == "start"]
+        self.recorder = Recorder(self.exchange, self.life, self.delays, self.store, timers)
+        self.recorder.attach()
+        if self.settings.resume:
+            self.recorder.replay()
+        return int(starts[-1].arguments[0]) if starts else 0
 
     async def start(self) -> None:
         """Bind, then start the timers. HostError if the port is taken."""
@@ -150,17 +188,20 @@ class Server:
         )
         await self._runner.setup()
         settings = self.settings
-        site = web.TCPSite(self._runner, settings.host, settings.port)
+        port = settings.port or self._last_port
+        site = web.TCPSite(self._runner, settings.host, port)
         try:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
             raise HostError(
-                f"cannot listen on {settings.host}:{settings.port}: "
+                f"cannot listen on {settings.host}:{port}: "
                 f"{os.strerror(error.errno or 0)}; "
                 "choose another port or 0 for any"
             ) from None
         self.port = self._runner.addresses[0][1]
+        if self.recorder is not None:
+            self.recorder.start(self.port)
         self._started_ns = monotonic_ns()
         self._start_trouble()
         self._tasks = [
@@ -178,8 +219,7 @@ class Server:
             deposit_only=settings.deposit_only,
             buys_dollars=settings.buys_dollars,
         )
-        delays = Delays(exchange, self._loop.call_later)
-        trading = TradingApi(exchange, intake, delays, version=settings.version)
+        trading = TradingApi(exchange, intake, self.delays, version=settings.version)
         control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board)
         account = AccountApi(exchange, self.rewards, trading.logged_in, seed)
         account.tier_of = self.board.limits.tier_of
@@ -247,6 +287,8 @@ class Server:
         if self._runner is not None:
             await self._runner.cleanup()
         self.log.close()
+        if self.store is not None:
+            self.store.close()
         for result in results:
             if isinstance(result, Exception):
                 raise result

@@ -342,7 +342,7 @@ class TradingApi:
             raise Refusal("Invalid payload")
         wallet = login[0].wallets[kind]
         if request.path.endswith("/update"):
-            wallet.refresh()
+            self._exchange.refresh(wallet)
         holding = self._exchange.accounts.holding(wallet.account)
         balance, asset = holding.cash_micro, "COLLATERAL"
         if request.query.get("asset_type", "COLLATERAL").startswith("CONDITIONAL"):
