@@ -287,8 +287,38 @@ void ovr_latch_clear(void *base)
 {
     struct ovr_segment *segment = base;
     atomic_store_explicit(&segment->latch_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&segment->latch_stopped_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&segment->latch_cancelled_ns, 0, memory_order_relaxed);
     /* SYNC(latch): an armed resume; see ovr_latch_reason. */
     atomic_store_explicit(&segment->latch, 0, memory_order_release);
+}
+
+void ovr_latch_stopped(void *base, uint64_t now_ns)
+{
+    struct ovr_segment *segment = base;
+    /* SYNC(latch_answer): whoever reads it sees what the executor did before. */
+    atomic_store_explicit(&segment->latch_stopped_ns, now_ns, memory_order_release);
+}
+
+void ovr_latch_cancelled(void *base, uint64_t now_ns)
+{
+    struct ovr_segment *segment = base;
+    /* SYNC(latch_answer): see ovr_latch_stopped. */
+    atomic_store_explicit(&segment->latch_cancelled_ns, now_ns, memory_order_release);
+}
+
+uint64_t ovr_latch_stopped_ns(void *base)
+{
+    struct ovr_segment *segment = base;
+    /* SYNC(latch_answer): pairs with ovr_latch_stopped. */
+    return atomic_load_explicit(&segment->latch_stopped_ns, memory_order_acquire);
+}
+
+uint64_t ovr_latch_cancelled_ns(void *base)
+{
+    struct ovr_segment *segment = base;
+    /* SYNC(latch_answer): pairs with ovr_latch_cancelled. */
+    return atomic_load_explicit(&segment->latch_cancelled_ns, memory_order_acquire);
 }
 
 static uint64_t round_up(uint64_t value, uint64_t unit)

@@ -106,6 +106,10 @@ static void first_reason_wins_the_latch(void)
         }
         CHECK(winners == 1);
         CHECK(ovr_latch_reason(base) == reason && ovr_latch_set_ns(base) == reason * 10);
+        CHECK(ovr_latch_stopped_ns(base) == 0 && ovr_latch_cancelled_ns(base) == 0);
+        ovr_latch_stopped(base, reason);
+        ovr_latch_cancelled(base, reason + 1);
+        CHECK(ovr_latch_stopped_ns(base) == reason && ovr_latch_cancelled_ns(base) == reason + 1);
         ovr_latch_clear(base);
         CHECK(ovr_latch_reason(base) == 0);
     }

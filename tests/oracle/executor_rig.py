@@ -90,6 +90,10 @@ class Rig:
     def __init__(self, folder: Path, *, risk: Risk | None = None, execute: Execute | None = None,
                  mode: Mode = Mode.SIM, sim_options: tuple[str, ...] = ()) -> None:  # fmt: skip
         self.folder = folder
+        self.entry: tuple[str, ...] = ("-m", "overround.supervise.child")
+        """What the interpreter runs as the executor."""
+        self.paths: tuple[str, ...] = ()
+        """Where that interpreter looks for modules besides."""
         self.venue = ExchangeProcess(folder, *sim_options)
         try:
             self._set_up(risk, execute, mode)
@@ -102,7 +106,7 @@ class Rig:
         self.address = account["address"]
         self.key = account["private_key"]
         self.settings = Settings(
-            instance="test-executor",
+            instance=f"test-executor-{os.getpid()}",
             mode=mode,
             run_dir=self.folder,
             venue=Venue(
@@ -235,10 +239,12 @@ class Rig:
         """Start the executor; wait until it serves."""
         name = self.instance.segment("roster").name
         command = [
-            sys.executable, "-m", "overround.supervise.child", name, "executor", str(self.folder),
+            sys.executable, *self.entry, name, "executor", str(self.folder),
         ]  # fmt: skip
         self.meters.segment.set_state(0)  # what a dead one left there says nothing of this one
         environment = {**os.environ, KEY_VARIABLE: self.key}
+        if self.paths:
+            environment["PYTHONPATH"] = os.pathsep.join(self.paths)
         with (self.folder / "executor.log").open("ab") as log:
             self.child = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         if wait:

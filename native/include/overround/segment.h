@@ -6,7 +6,7 @@
  *   256  tail         cursor, head_seen                         the writer, every record
  *   320  head         head                                      the consumer of a bounded ring
  *   384  sleep        wake, sleepers                            both sides, rarely
- *   448  latch        reason, set_ns                            anybody (the kill latch)
+ *   448  latch        reason, set_ns; stopped_ns, cancelled_ns  anybody; the executor's answers
  *  4096  records
  *
  * Who writes: one owner, which holds the flock lease of the segment; the head, sleep and latch
@@ -64,6 +64,8 @@ struct ovr_segment {
 
     _Alignas(64) ovr_word latch;
     ovr_word latch_ns;
+    ovr_word latch_stopped_ns;
+    ovr_word latch_cancelled_ns;
 };
 
 _Static_assert(offsetof(struct ovr_segment, epoch) == 128, "part of the layout");
@@ -130,7 +132,14 @@ int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns);
 /* Returns the reason, 0 when the latch is open. */
 uint64_t ovr_latch_reason(void *base);
 uint64_t ovr_latch_set_ns(void *base);
+/* Opens the latch and forgets the answers to it. */
 void ovr_latch_clear(void *base);
+/* The executor's answers to a set latch: when it stopped sending, when its cancel was confirmed. */
+void ovr_latch_stopped(void *base, uint64_t now_ns);
+void ovr_latch_cancelled(void *base, uint64_t now_ns);
+/* Return these times, 0 as long as there is no answer. */
+uint64_t ovr_latch_stopped_ns(void *base);
+uint64_t ovr_latch_cancelled_ns(void *base);
 
 /* Maps a file shared, writable and populated; from 2 MiB on at an address that huge pages can use.
  * Returns NULL on failure. Unmap with the same size. */

@@ -11,6 +11,7 @@ import typer
 
 from overround.cli.demo import demo
 from overround.cli.doctor import doctor
+from overround.cli.kill import kill, resume
 from overround.cli.replay import replay
 from overround.cli.run import run
 from overround.cli.sim import sim
@@ -29,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, sim, run, replay, stat, doctor):
+for _command in (demo, sim, run, replay, stat, doctor, kill, resume):
     app.command()(_command)
 
 

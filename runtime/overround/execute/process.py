@@ -24,6 +24,7 @@ from overround.config.schema import Mode, Settings
 from overround.errors import HostError, OverroundError
 from overround.execute.account import AccountDesk, obtain_credentials
 from overround.execute.client import VenueClient
+from overround.execute.halt import KillSwitch
 from overround.execute.intents import RingIntent
 from overround.execute.markets import SharedMarkets
 from overround.execute.publish import AccountPublisher, SharedNews
@@ -225,9 +226,9 @@ class ExecutorProcess:
             self._spawn(stream.run(client.session, client.credentials))
             self._spawn(parts.desk.settle_doubts())
             self._spawn(self._compare_loop())
-            self._spawn(self._obey_kill())
         if settings.execute.journal_sync == "batch":
             self._spawn(self._sync_loop(settings.execute.journal_sync_ms / 1_000))
+        self._spawn(self._kill_switch().run(settings.supervise.beat_interval_ms / 1_000))
         self._every(PUBLISH_S, self._publisher.publish)
         self._every(HOUSEKEEPING_S, self._housekeep)
         loop = asyncio.get_running_loop()
@@ -277,16 +278,20 @@ class ExecutorProcess:
             except OverroundError as error:
                 self._news.notice("venue cannot be compared", error=str(error))
 
-    async def _obey_kill(self) -> None:
-        """Cancel everything once when the latch is set; again if it is set again."""
-        obeyed = False
-        while True:
-            if not self._kill.is_set():
-                obeyed = False
-            elif not obeyed:
-                self._log.error("kill latch is set: cancelling everything")
-                obeyed = await self._parts.desk.cancel_all()
-            await asyncio.sleep(self._settings.supervise.beat_interval_ms / 1_000)
+    def _kill_switch(self) -> KillSwitch:
+        async def nothing_open() -> bool:
+            return True
+
+        return KillSwitch(
+            self._kill,
+            self._store,
+            nothing_open if self._shadow else self._parts.desk.cancel_all,
+            clock=self._now,
+            on_resume=self._on_resume,
+        )
+
+    def _on_resume(self, reason: int) -> None:
+        """Take the operator's word: a loss stop counts anew from here."""
 
     async def _sync_loop(self, interval_s: float) -> None:
         while True:

@@ -14,6 +14,9 @@ class KillReason(IntEnum):
     OPERATOR = 1
     INSTANCE_FAILED = 2
     LOSS_LIMIT = 3
+    DAILY_LOSS = 4
+    DRAWDOWN = 5
+    HOLD = 6  # an operator's stop that leaves resting orders where they are
 
 
 class KillLatch:
@@ -43,6 +46,34 @@ class KillLatch:
         """Monotonic time given by whoever set it."""
         return int(lib.ovr_latch_set_ns(self._base))
 
+    @property
+    def stopped_ns(self) -> int:
+        """When the executor said that it sends nothing more; 0 or an earlier kill's before."""
+        return int(lib.ovr_latch_stopped_ns(self._base))
+
+    @property
+    def cancelled_ns(self) -> int:
+        """When the cancel was asked for that the venue has confirmed to the executor."""
+        return int(lib.ovr_latch_cancelled_ns(self._base))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the executor has answered this very setting of the latch."""
+        return self.is_set() and self.stopped_ns >= self.set_ns > 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the venue has confirmed a cancel asked for after this setting."""
+        return self.is_set() and self.cancelled_ns >= self.set_ns > 0
+
+    def answer_stopped(self, now_ns: int) -> None:
+        """Say that nothing more is sent; the executor only."""
+        lib.ovr_latch_stopped(self._base, now_ns)
+
+    def answer_cancelled(self, now_ns: int) -> None:
+        """Say that the venue has cancelled every open order; the executor only."""
+        lib.ovr_latch_cancelled(self._base, now_ns)
+
     def clear(self) -> None:
-        """Open the latch again; for an armed resume only."""
+        """Open the latch again and forget the answers; for an armed resume only."""
         lib.ovr_latch_clear(self._base)

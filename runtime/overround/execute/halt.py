@@ -1,0 +1,114 @@
+"""The kill latch obeyed: nothing more is sent, everything open is cancelled, both are answered.
+
+Who sets the latch is of no matter. The gate and ``Executor.begin`` read it themselves before
+every send; what is here cancels what rests, goes on until the venue has confirmed a cancel that
+no order of ours can have overtaken, and writes both times beside the latch, where ``overround
+kill`` waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from overround import clock
+from overround.config.schema import Settings
+from overround.errors import OverroundError
+from overround.execute.account import obtain_credentials
+from overround.execute.client import VenueClient
+from overround.execute.order import OrderState
+from overround.execute.store import Store
+from overround.shm.kill import KillLatch, KillReason
+from overround.venues.polymarket import rest
+from overround.venues.polymarket.answers import decode_cancel
+from overround.venues.polymarket.auth import Signer
+
+__all__ = ["KillSwitch", "cancel_everything"]
+
+RETRY_S: Final = 0.05
+RETRY_MAX_S: Final = 1.0
+
+
+class KillSwitch:
+    """Watches the latch for one account."""
+
+    def __init__(
+        self,
+        latch: KillLatch,
+        store: Store,
+        cancel_all: Callable[[], Awaitable[bool]],
+        *,
+        clock: Callable[[], int],
+        on_resume: Callable[[int], None],
+    ) -> None:
+        self._latch = latch
+        self._store = store
+        self._cancel_all = cancel_all
+        self._clock = clock
+        self._on_resume = on_resume
+        self._log = structlog.get_logger()
+
+    async def run(self, interval_s: float) -> None:
+        """Obey until cancelled, looking every ``interval_s``."""
+        reason = 0
+        while True:
+            if not self._latch.is_set():
+                if reason:
+                    self._log.warning("kill latch cleared: trading again", was=_name(reason))
+                    self._on_resume(reason)
+                reason = 0
+            elif not reason or self._latch.stopped_ns < self._latch.set_ns:  # or set anew
+                reason = self._latch.reason
+                await self._obey(reason)
+            await asyncio.sleep(interval_s)
+
+    async def _obey(self, reason: int) -> None:
+        self._log.error("kill latch is set: nothing more is sent", reason=_name(reason))
+        self._latch.answer_stopped(self._clock())
+        if reason == KillReason.HOLD:
+            return
+        delay_s = RETRY_S
+        while self._latch.is_set():
+            asked_ns, under_way = self._clock(), self._under_way()
+            if await self._cancel_all() and not under_way:
+                # The time it was asked for: an answer to an earlier kill is older than this one.
+                self._latch.answer_cancelled(asked_ns)
+                self._log.warning("everything open is cancelled", reason=_name(reason))
+                return
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, RETRY_MAX_S)
+
+    def _under_way(self) -> bool:
+        """Whether an order may still reach the venue after a cancel that is sent now."""
+        return any(
+            order.in_flight or order.state is OrderState.UNKNOWN
+            for order in self._store.working.values()
+        )
+
+
+def _name(reason: int) -> str:
+    known = reason in KillReason.__members__.values()
+    return KillReason(reason).name.lower() if known else str(reason)
+
+
+async def cancel_everything(settings: Settings, private_key: str) -> int:
+    """Cancel all open orders of an account without its executor; return how many it had.
+
+    Raises VenueError, NotSent or NoAnswer with one line if the venue did not confirm.
+    """
+    async with VenueClient(
+        settings.venue.rest_url,
+        Signer(private_key),
+        chain_id=settings.venue.chain_id,
+        timeout_ms=settings.venue.request_timeout_ms,
+        epoch_s=clock.epoch_s,
+    ) as client:
+        client.credentials = await obtain_credentials(client)
+        answer = await client.call(rest.cancel_all())
+        done = decode_cancel(answer.status, answer.body)
+        for text in done.not_canceled.values():
+            raise OverroundError(f"{len(done.not_canceled)} orders were not cancelled: {text}")
+        return len(done.canceled)

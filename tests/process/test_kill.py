@@ -1,0 +1,141 @@
+"""``overround kill`` as a user meets it: executor alive, stopped, dead, or the venue slow."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oracle.executor_rig import KEY_VARIABLE, Rig
+from overround.decide.risk import RefusalCode
+from overround.layout.report import ReportKind
+from overround.observe.metrics import Value
+from overround.shm.kill import KillLatch
+
+PATIENCE_S = 60
+
+
+@pytest.fixture(name="rig")
+def fixture_rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.close()
+
+
+def overround(rig: Rig, *words: str, key: bool = True) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, KEY_VARIABLE: rig.key if key else ""}
+    return subprocess.run(
+        [sys.executable, "-m", "overround.cli.main", *words,
+         "--instance", rig.settings.instance],
+        capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE_S,
+    )  # fmt: skip
+
+
+def kill(rig: Rig, *words: str, status: int = 0, key: bool = True) -> dict[str, Any]:
+    done = overround(rig, "kill", "--json", *words, key=key)
+    assert done.returncode == status, done.stderr
+    return json.loads(done.stdout)
+
+
+def resting(rig: Rig) -> int:
+    target = rig.push_rest()
+    rig.until(lambda: rig.count(Value.ORDERS_ACCEPTED) >= 1)
+    return target
+
+
+def cancelled_at_the_venue(rig: Rig) -> int:
+    return sum(line["event"] == "canceled" for line in rig.venue.log())
+
+
+def test_the_executor_stops_cancels_answers_and_trades_again_when_resumed(rig: Rig) -> None:
+    rig.start()
+    target = resting(rig)
+    held = kill(rig, "--no-cancel")
+    assert (held["latched"], held["reason"], held["cancelled_by"]) == (True, "hold", None)
+    assert held["stopped_ms"] is not None
+    late = rig.push()
+    rig.until(lambda: (late, RefusalCode.KILLED) in rig.reported(ReportKind.REFUSED))
+    assert rig.reported(ReportKind.CANCELED) == []
+
+    refused = overround(rig, "resume")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert "--arm" in refused.stderr
+    assert overround(rig, "resume", "--arm").stdout.endswith(": resumed after hold\n")
+    report = kill(rig)
+    assert (report["latched"], report["reason"]) == (True, "operator")
+    assert report["cancelled_by"] in ("executor", "command")  # a busy machine may need over 1 s
+    rig.until(lambda: rig.reported(ReportKind.CANCELED) == [(target, 0)])
+    assert kill(rig)["latched"] is False
+
+    assert overround(rig, "resume", "--arm").returncode == 0
+    sent = rig.count(Value.ORDERS_SENT)
+    rig.push()
+    rig.until(lambda: rig.count(Value.ORDERS_SENT) == sent + 1)
+    assert rig.stop() == 0
+
+
+def test_a_stopped_executor_is_not_waited_for_and_sends_nothing_when_it_goes_on(rig: Rig) -> None:
+    rig.start()
+    target = resting(rig)
+    assert rig.child is not None
+    rig.child.send_signal(signal.SIGSTOP)
+    waiting = rig.push()
+    nobody = kill(rig, key=False, status=1)
+    assert nobody["latched"] is True
+    assert KEY_VARIABLE in nobody["error"]
+    report = kill(rig)
+    assert (report["cancelled_by"], report["cancelled_orders"]) == ("command", 1)
+    assert report["stopped_ms"] is None
+    rig.child.send_signal(signal.SIGCONT)
+    rig.until(lambda: (waiting, RefusalCode.KILLED) in rig.reported(ReportKind.REFUSED))
+    rig.until(lambda: rig.reported(ReportKind.CANCELED) == [(target, 0)])
+    assert rig.count(Value.ORDERS_SENT) == 1
+    assert rig.stop() == 0
+
+
+def test_a_dead_executor_and_a_venue_that_loses_the_cancel(rig: Rig) -> None:
+    rig.start()
+    resting(rig)
+    rig.venue.control("faults", path="/cancel-all", method="DELETE", before_ms=3_000, count=1)
+    report = kill(rig)
+    assert report["stopped_ms"] is not None
+    assert (report["cancelled_by"], report["cancelled_orders"]) == ("command", 1)
+    latch = KillLatch(rig.instance.segment("kill"))
+    rig.until(lambda: rig.count(Value.ORDERS_CANCELED) == 1 and latch.cancelled)
+
+    assert overround(rig, "resume", "--arm").returncode == 0
+    rig.push_rest()
+    rig.until(lambda: rig.count(Value.ORDERS_ACCEPTED) == 2)
+    rig.kill()
+    unknown = kill(rig, status=1)  # nobody is left to tell where its settings are
+    assert "--config" in unknown["error"]
+    file = rig.folder / "instance.toml"
+    venue = rig.settings.venue
+    file.write_text(
+        f'mode = "sim"\n[venue]\nrest_url = "{venue.rest_url}"\n'
+        f'[account]\nprivate_key_env = "{KEY_VARIABLE}"\n'
+    )
+    report = kill(rig, "--config", str(file))
+    assert (report["cancelled_by"], report["cancelled_orders"]) == ("command", 1)
+    rig.start()  # the next executor obeys the latch as well
+    late = rig.push()
+    rig.until(lambda: (late, RefusalCode.KILLED) in rig.reported(ReportKind.REFUSED))
+    assert rig.stop() == 0
+
+
+def test_without_any_instance_it_says_what_to_do(tmp_path: Path) -> None:
+    for words in (["kill"], ["resume", "--arm"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "overround.cli.main", *words, "--instance", "nobody-here"],
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 1
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "no instance is running" in done.stderr
