@@ -32,7 +32,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from overround import clock
 from overround._native import ffi, lib
@@ -85,13 +85,6 @@ def segment_path(folder: Path, index: int) -> Path:
 
 def _crc(data: bytes) -> int:
     return int(lib.ovr_crc32c(0, ffi.from_buffer(data), len(data)))
-
-
-def _encode(sequence: int, epoch_ns: int, kind: int, payload: bytes) -> bytes:
-    length = (_RECORD.size + len(payload) + 7) & ~7
-    head = _RECORD.pack(length, 0, sequence, epoch_ns, kind, 0, len(payload))
-    rest = (head[8:] + payload).ljust(length - 8, b"\0")
-    return head[:4] + _CRC.pack(_crc(rest)) + rest
 
 
 def decode_record(
@@ -205,6 +198,8 @@ class Journal:
         self._epoch_ns = epoch_ns
         self._unsynced_bytes = 0
         self._map: mmap.mmap | None = None
+        self._base: Any = ffi.NULL
+        self._map_bytes = 0
         self._fd = -1
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = self._lock()
@@ -250,6 +245,8 @@ class Journal:
         except OSError as error:
             raise HostError(f"journal {path}: no room for {self._segment_bytes} bytes") from error
         self._map = mmap.mmap(self._fd, 0)
+        self._base = ffi.from_buffer("uint8_t[]", self._map, require_writable=True)
+        self._map_bytes = len(self._map)
 
     def _roll(self) -> None:
         self.sync()
@@ -280,16 +277,19 @@ class Journal:
         """
         if not 0 < kind < 65_536 or len(payload) > PAYLOAD_BYTES_MAX:
             raise ValueError(f"journal record of kind {kind} with {len(payload)} bytes")
-        data = _encode(self.next_sequence, self._epoch_ns(), kind, payload)
         assert self._map is not None, "journal is closed"
-        if self._offset + len(data) > len(self._map):
+        sequence, size = self.next_sequence, len(payload)
+        record = (sequence, self._epoch_ns(), kind, payload, size)
+        end = lib.ovr_journal_put(self._base, self._map_bytes, self._offset, *record)
+        if end == 0:
             self._roll()
-        self._write(self._offset, data)
-        self._offset += len(data)
-        self.next_sequence += 1
+            end = lib.ovr_journal_put(self._base, self._map_bytes, self._offset, *record)
+        self._unsynced_bytes += end - self._offset
+        self._offset = end
+        self.next_sequence = sequence + 1
         if self._policy == "record":
             self.sync()
-        return self.next_sequence - 1
+        return sequence
 
     @property
     def position(self) -> tuple[int, int]:
@@ -331,6 +331,7 @@ class Journal:
 
     def _unmap(self) -> None:
         if self._map is not None:
+            ffi.release(self._base)  # a map that is pointed at cannot be closed
             self._map.close()
             self._map = None
         if self._fd >= 0:
