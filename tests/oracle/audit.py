@@ -1,15 +1,16 @@
 """An auditor who trusts nobody: the executor's journal against the exchange's own log.
 
 It reads files only, shares no code with the order path (except the journal's reader), and says
-what it found. A run is clean when every list is empty and both money figures agree.
+what it found. A run is clean when every list is empty and cash, fees and shares of every token
+agree to the micro-unit.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from overround.ledger.journal import replay
 from overround.ledger.records import (
@@ -20,11 +21,38 @@ from overround.ledger.records import (
     Intent,
     Reconcile,
     Record,
+    Reject,
     Sent,
     Settled,
     Signed,
     decode,
 )
+
+FillKey = tuple[str, str]
+"""Trade id and own order id."""
+
+
+@dataclass
+class Books:
+    """What an account has: cash (fees paid), fees alone, shares by token."""
+
+    cash_micro: int = 0
+    fees_micro: int = 0
+    lots: Counter[str] = field(default_factory=Counter)
+
+    def trade(self, token: str, side: str, lots: int, cash_micro: int, fee_micro: int) -> None:
+        """Book one settled fill."""
+        buys = side == "BUY"
+        self.cash_micro += (-cash_micro if buys else cash_micro) - fee_micro
+        self.fees_micro += fee_micro
+        self.lots[token] += lots if buys else -lots
+
+    def difference_micro(self, other: Books) -> int:
+        """Sum of all differences, without sign: they cannot cancel each other out."""
+        tokens = self.lots.keys() | other.lots.keys()
+        lots = sum(abs(self.lots[token] - other.lots[token]) for token in tokens)
+        cash, fees = self.cash_micro - other.cash_micro, self.fees_micro - other.fees_micro
+        return abs(cash) + abs(fees) + lots
 
 
 @dataclass
@@ -39,19 +67,34 @@ class Audit:
     """Fills or orders that one side knows and the other does not, or knows differently."""
     unfinished: list[str] = field(default_factory=list)
     """Orders the journal has not brought to an end."""
-    cash_exchange_micro: int = 0
-    cash_ledger_micro: int = 0
+    exchange: Books = field(default_factory=Books)
+    ledger: Books = field(default_factory=Books)
     intents: int = 0
+    sent: int = 0
+    """Orders with a SENT record."""
     accepted: int = 0
     fills: int = 0
+    failed: int = 0
+    forms: Counter[str] = field(default_factory=Counter)
+    """Fills by kind: taker or maker, and how the shares changed hands."""
+
+    @property
+    def difference_micro(self) -> int:
+        """How far the two books are apart in cash, fees and shares."""
+        return self.exchange.difference_micro(self.ledger)
 
     @property
     def clean(self) -> bool:
         """Whether both sides tell the same story."""
-        return (
-            not (self.sent_twice or self.unjournaled or self.unaccounted or self.unfinished)
-            and self.cash_exchange_micro == self.cash_ledger_micro
-        )
+        return not self.complaints()
+
+    def complaints(self) -> list[str]:
+        """Everything that does not fit, in words."""
+        found = [*self.sent_twice, *self.unjournaled, *self.unaccounted]
+        found += [f"intent {key} has no end" for key in self.unfinished]
+        if self.difference_micro:
+            found.append(f"exchange {self.exchange}, ledger {self.ledger}")
+        return found
 
 
 class _Journal:
@@ -60,8 +103,8 @@ class _Journal:
         self.digests: dict[tuple[int, ...], set[str]] = defaultdict(set)
         self.key_of: dict[str, tuple[int, ...]] = {}
         self.sent_ms: dict[str, int] = {}
-        self.fills: dict[tuple[str, str], Fill] = {}
-        self.final: dict[tuple[str, str], str] = {}
+        self.fills: dict[FillKey, Fill] = {}
+        self.final: dict[FillKey, str] = {}
         self.acknowledged: set[str] = set()
         self.done: set[tuple[int, ...]] = set()
         self.rejected: set[str] = set()
@@ -89,53 +132,106 @@ class _Journal:
             self.done.add(record.key)
         elif isinstance(record, Reconcile) and record.opening:
             self.opening_micro = record.cash_micro
-        elif type(record).__name__ == "Reject":
-            self.rejected.add(record.order_id)  # type: ignore[attr-defined]
+        elif isinstance(record, Reject):
+            self.rejected.add(record.order_id)
+
+    def books(self) -> Books:
+        """The account as its settled fills leave it."""
+        books = Books(self.opening_micro)
+        for key, fill in self.fills.items():
+            if self.final.get(key) == "CONFIRMED":
+                side = ("BUY", "SELL")[fill.side]
+                books.trade(fill.token, side, fill.size_lots, fill.cash_micro, fill.fee_micro)
+        return books
 
 
-def _exchange_fills(
-    log: list[dict[str, Any]], address: str
-) -> dict[tuple[str, str], dict[str, Any]]:
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+class _Part(NamedTuple):
+    """What a trade did to one order, as the exchange wrote it down."""
+
+    token: str
+    outcome: int
+    side: str
+    size_lots: int
+    cash_micro: int
+    fee_micro: int
+    final: str | None
+    form: str
+
+
+def _tokens(log: list[dict[str, Any]]) -> dict[tuple[str, int], str]:
+    lines = (one for one in log if one["event"] in ("accepted", "trade"))
+    return {(one["market"], one["outcome"]): one["token_id"] for one in lines}
+
+
+def _parts(log: list[dict[str, Any]], address: str) -> dict[FillKey, _Part]:
+    """Every part an account had in a trade."""
+    found: dict[FillKey, _Part] = {}
+    tokens = _tokens(log)
     status = {one["trade_id"]: one["status"] for one in log if one["event"] == "settled"}
     for line in log:
         if line["event"] != "trade":
             continue
-        final = status.get(line["trade_id"])
+        final, makers = status.get(line["trade_id"]), line["makers"]
         if line["taker"] == address:
-            found[line["trade_id"], line["taker_order_id"]] = {**line, "final": final}
-        for leg in line["makers"]:
+            found[line["trade_id"], line["taker_order_id"]] = _Part(
+                line["token_id"], line["outcome"], line["side"], line["size_lots"],
+                line["cash_micro"], line["fee_micro"], final,
+                "taker " + "+".join(sorted({leg["form"] for leg in makers})),
+            )  # fmt: skip
+        for leg in makers:
             if leg["account"] == address:
-                found[line["trade_id"], leg["order_id"]] = {**leg, "fee_micro": 0, "final": final}
+                token = tokens.get((line["market"], leg["outcome"]), "")
+                found[line["trade_id"], leg["order_id"]] = _Part(
+                    token, leg["outcome"], leg["side"], leg["size_lots"], leg["cash_micro"], 0,
+                    final, f"maker {leg['form']}",
+                )  # fmt: skip
     return found
+
+
+def exchange_books(log: list[dict[str, Any]], address: str) -> Books:
+    """What the log says an account has: deposits, settled trades, splits and merges."""
+    books, tokens = Books(), _tokens(log)
+    for line in log:
+        if line.get("account") != address:
+            continue
+        if line["event"] == "deposit":
+            books.cash_micro += line["cash_micro"]
+        elif line["event"] in ("split", "merge"):
+            made = line["size_lots"] if line["event"] == "split" else -line["size_lots"]
+            books.cash_micro -= made
+            for outcome in (0, 1):
+                token = tokens.get((line["market"], outcome))
+                if token is not None:
+                    books.lots[token] += made
+    for part in _parts(log, address).values():
+        if part.final == "CONFIRMED":
+            books.trade(part.token, part.side, part.size_lots, part.cash_micro, part.fee_micro)
+    return books
 
 
 def audit(folder: Path, log: list[dict[str, Any]], address: str) -> Audit:
     """Compare the journal in ``folder`` with the exchange's log lines of one account."""
     journal = _Journal(folder)
     mine = [line for line in log if line.get("account") == address]
-    fills = _exchange_fills(log, address)
-    result = Audit(intents=len(journal.intents), fills=len(fills))
+    parts = _parts(log, address)
     reached = {line["order_id"]: line for line in mine if line["event"] in ("accepted", "rejected")}
     accepted = {line["order_id"] for line in mine if line["event"] == "accepted"}
-    result.accepted = len(accepted)
+    result = Audit(
+        intents=len(journal.intents),
+        sent=len(journal.sent_ms),
+        accepted=len(accepted),
+        fills=len(parts),
+        failed=sum(part.final == "FAILED" for part in parts.values()),
+        forms=Counter(part.form for part in parts.values()),
+        exchange=exchange_books(log, address),
+        ledger=journal.books(),
+    )
     _check_sending(journal, reached, result)
-    _check_fills(journal, fills, accepted, result)
+    _check_fills(journal, parts, accepted, result)
     result.unfinished += [
         str(key) for key in journal.intents if key not in journal.done
         and not (journal.digests[key] & journal.rejected)
     ]  # fmt: skip
-    deposits = sum(one["cash_micro"] for one in mine if one["event"] == "deposit")
-    result.cash_exchange_micro = deposits + sum(
-        _flow(one["side"] == "BUY", one["cash_micro"], one["fee_micro"])
-        for one in fills.values()
-        if one["final"] == "CONFIRMED"
-    )
-    result.cash_ledger_micro = journal.opening_micro + sum(
-        _flow(fill.side == 0, fill.cash_micro, fill.fee_micro)
-        for key, fill in journal.fills.items()
-        if journal.final.get(key) == "CONFIRMED"
-    )
     return result
 
 
@@ -145,32 +241,25 @@ def _check_sending(journal: _Journal, reached: dict[str, dict[str, Any]], result
             result.sent_twice.append(f"intent {key} has {len(digests)} digests")
     for order_id, line in reached.items():
         sent_ms = journal.sent_ms.get(order_id)
-        if sent_ms is None or sent_ms > line["epoch_ms"]:
+        if order_id and (sent_ms is None or sent_ms > line["epoch_ms"]):
             result.unjournaled.append(f"{order_id} reached the exchange, journal says {sent_ms}")
 
 
 def _check_fills(
-    journal: _Journal,
-    fills: dict[tuple[str, str], dict[str, Any]],
-    accepted: set[str],
-    result: Audit,
+    journal: _Journal, parts: dict[FillKey, _Part], accepted: set[str], result: Audit
 ) -> None:
     filled: dict[tuple[int, ...], int] = defaultdict(int)
-    for key in fills.keys() | journal.fills.keys():
-        theirs, ours = fills.get(key), journal.fills.get(key)
+    for key in parts.keys() | journal.fills.keys():
+        theirs, ours = parts.get(key), journal.fills.get(key)
         if theirs is None or ours is None:
-            result.unaccounted.append(f"fill {key}: exchange {theirs is not None}, journal {ours}")
+            result.unaccounted.append(f"fill {key}: exchange {theirs}, journal {ours}")
             continue
-        wanted = (
-            theirs["size_lots"], theirs["cash_micro"], theirs["fee_micro"], theirs["outcome"],
-            theirs["side"], theirs["final"],
+        seen = _Part(
+            ours.token, ours.outcome, ("BUY", "SELL")[ours.side], ours.size_lots, ours.cash_micro,
+            ours.fee_micro, journal.final.get(key), theirs.form,
         )  # fmt: skip
-        seen = (
-            ours.size_lots, ours.cash_micro, ours.fee_micro, ours.outcome,
-            ("BUY", "SELL")[ours.side], journal.final.get(key),
-        )  # fmt: skip
-        if wanted != seen:
-            result.unaccounted.append(f"fill {key}: exchange {wanted}, journal {seen}")
+        if theirs != seen or ours.maker != theirs.form.startswith("maker"):
+            result.unaccounted.append(f"fill {key}: exchange {theirs}, journal {seen}")
         filled[journal.key_of[ours.order_id]] += ours.size_lots
     for intent_key, lots in filled.items():
         if lots > journal.intents[intent_key].size_lots:
@@ -178,7 +267,3 @@ def _check_fills(
     for order_id in accepted ^ journal.acknowledged:
         where = "the exchange" if order_id in accepted else "the journal"
         result.unaccounted.append(f"order {order_id} is accepted for {where} alone")
-
-
-def _flow(buys: bool, cash_micro: int, fee_micro: int) -> int:
-    return (-cash_micro if buys else cash_micro) - fee_micro

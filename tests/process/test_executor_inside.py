@@ -120,7 +120,7 @@ async def test_a_day_with_every_kind_of_trouble_ends_with_equal_books(inside: In
     found = audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address)
     assert found.clean, found
     summary = json.loads((rig.folder / LEDGER_FILE).read_text().splitlines()[0])
-    assert summary["cash_micro"] == found.cash_exchange_micro
+    assert summary["cash_micro"] == found.exchange.cash_micro
 
 
 async def test_a_second_life_goes_on_where_the_first_one_ended(inside: Inside) -> None:

@@ -1,0 +1,411 @@
+"""The order campaign: random orders, every fault on the order's path, kill -9, then an audit.
+
+A real executor process trades on a real exchange process. The campaign is supervisor, strategy
+and market at once: it pushes intents of every kind, lets two other members hit what rests,
+turns fault switches, and kills. At the end everything is let come to rest and the auditor
+compares the executor's files with the exchange's own record. A seed repeats the sequence of what
+is done; the instants are the machine's.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from oracle.audit import Audit, audit, exchange_books
+from oracle.executor_rig import SHARE, Rig
+from oracle.order_campaign_desk import Desk, Place, Trader
+from oracle.order_campaign_faults import Deck
+from overround.clock import monotonic_ns
+from overround.config.schema import Execute, Risk
+from overround.execute.process import JOURNAL_FOLDER
+from overround.layout.account import AccountKind
+from overround.observe.metrics import Value
+from overround.shm.kill import KillLatch, KillReason
+from overround.shm.slots import Slots
+from overround.units import parse_price, parse_size
+
+MARKETS: Final = (3, 5, 6, 7, 8, 9)
+"""A neg-risk market near one, three with a fee, two without."""
+SET_MARKETS: Final = (0, 1, 3)
+"""Legs of the plans: NO of some members of one exhaustive set."""
+SIZES: Final = (5, 7.5, 10, 20, 33.33)
+BURST: Final = (6, 14)
+"""Actions between two turns of a switch."""
+PAUSE_S: Final = 0.004
+TTL_NS: Final = 8_000_000_000
+RESTS_KEPT: Final = 24
+RING_ROOM: Final = 64
+KILL_CHANCE: Final = {"executor": 0.10}
+STALL_S: Final = 60
+COMPLAINTS_MAX: Final = 20
+SIM_OPTIONS: Final = ("--markets", "12", "--cash", "2000000", "--history", "1000000")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign does."""
+
+    orders: int = 2_000
+    seed: int = 1
+    folder: Path = Path("campaign")
+    sabotage: str = ""
+
+
+@dataclass
+class Report:
+    """What came of it; every count is of this campaign."""
+
+    seed: int
+    sabotage: str
+    orders: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    kills: int = 0
+    sent_twice: int = 0
+    unaccounted: int = 0
+    sent_without_journal: int = 0
+    ledger_difference_micro: int = 0
+    killed: dict[str, int] = field(default_factory=dict)
+    crashes: int = 0
+    intents: int = 0
+    accepted: int = 0
+    fills: int = 0
+    failed: int = 0
+    forms: dict[str, int] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found."""
+        wrong = self.sent_twice or self.unaccounted or self.sent_without_journal or self.crashes
+        return not (wrong or self.ledger_difference_micro or self.complaints)
+
+    def line(self) -> str:
+        """The report as JSON."""
+        return json.dumps({**asdict(self), "clean": self.clean})
+
+    def summary(self) -> str:
+        """The report for people."""
+        found = (
+            f"sent twice {self.sent_twice}, unaccounted {self.unaccounted}, sent without journal "
+            f"{self.sent_without_journal}, ledger difference {self.ledger_difference_micro} micro"
+        )
+        lines = [
+            f"seed {self.seed}: {self.orders} orders, {self.fills} fills ({self.failed} failed), "
+            f"{self.kills} kills, {len(self.faults)} kinds of fault, {self.seconds} s",
+            f"{found}, {self.crashes} crashes",
+            *self.complaints,
+            "clean" if self.clean else "NOT CLEAN",
+        ]
+        return "\n".join(lines)
+
+
+class Campaign:
+    """One run. ``run`` returns the report whatever it finds."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.report = Report(plan.seed, plan.sabotage)
+        self._random = Random(f"order campaign/{plan.seed}")
+        self._deck = Deck(Random(f"order campaign/faults/{plan.seed}"))
+        self._pause = threading.Event()
+        self._done: Counter[str] = Counter()
+        self._killed: Counter[str] = Counter()
+        self._rests: list[tuple[int, Place, int, int, int, int]] = []
+        self._markets: list[Place] = []
+        self._rig = self._new_rig()
+
+    def _new_rig(self) -> Rig:
+        rig = Rig(
+            self.plan.folder,
+            risk=Risk(
+                orders_per_s_max=100_000, orders_burst_max=100_000,
+                loss_max_micro=10**12, account_notional_max_micro=10**12,
+            ),
+            execute=Execute(unknown_quiet_ms=1_000, reconcile_interval_ms=500),
+            sim_options=(*SIM_OPTIONS, "--seed", str(self.plan.seed)),
+        )  # fmt: skip
+        venue = rig.settings.venue.model_copy(update={"request_timeout_ms": 1_500})
+        rig.settings = rig.settings.model_copy(update={"venue": venue})
+        rig.write_settings()
+        if self.plan.sabotage:
+            rig.paths = (str(Path(__file__).resolve().parent.parent),)
+            rig.entry = ("-m", "oracle.order_campaign_sabotage", self.plan.sabotage)
+        return rig
+
+    # -- the whole -----------------------------------------------------------------------
+
+    def run(self) -> Report:
+        """Trade until so many orders were sent, end it, audit it."""
+        begun_ns = monotonic_ns()
+        try:
+            self._open()
+            self._trade()
+            self._end()
+        except AssertionError as error:
+            self._complain(f"{error}"[-2_000:])
+        finally:
+            self._rig.close()
+        self.report.seconds = round((monotonic_ns() - begun_ns) / 1e9, 1)
+        return self.report
+
+    def _open(self) -> None:
+        rig = self._rig
+        keys = [one["private_key"] for one in rig.venue.ready["accounts"][1:3]]
+        self._desk = Desk(rig.venue.url, keys, self._random, self.plan.seed)
+        self._me = Trader(rig.venue.url, rig.key, self.plan.seed)
+        assert self._me.login() is not None
+        for index in MARKETS:
+            row = rig.instance.catalog.load(index)
+            assert row is not None
+            bid, ask = rig.top(index)
+            place = Place(
+                index, _text(row["condition_id"]),
+                (_text(row["token_yes"]), _text(row["token_no"])),
+                bool(row["neg_risk"]), rig.tick(index), bid, ask,
+            )  # fmt: skip
+            self._markets.append(self._desk.open(place))
+        rig.publish_books()
+        rig.start()
+
+    def _trade(self) -> None:
+        rig, plan = self._rig, self.plan
+        best, moved_ns = 0, monotonic_ns()
+        while (sent := rig.count(Value.ORDERS_SENT)) < plan.orders:
+            if sent > best:
+                best, moved_ns = sent, monotonic_ns()
+            assert monotonic_ns() - moved_ns < STALL_S * 1e9, (
+                f"stalled at {sent} orders: {_log(rig)}"
+            )
+            self._publish()
+            for _ in range(self._random.randint(1, 2)):
+                rig.venue.control("faults", **self._deck.deal())
+            self._burst()
+
+    def _burst(self) -> None:
+        random = self._random
+        count = random.randint(*BURST)
+        victim_at = {
+            name: random.randrange(count)
+            for name, chance in KILL_CHANCE.items()
+            if random.random() < chance
+        }
+        for step in range(count):
+            self._act()
+            self._pause.wait(random.random() * PAUSE_S)
+            for name in [one for one, at in victim_at.items() if at == step]:
+                self._kill(name)
+        self._watch()
+        self._rig.until(
+            lambda: self._rig.ring.cursor - self._rig.ring.head < RING_ROOM, alive=False
+        )
+
+    def _kill(self, name: str) -> None:
+        """kill -9 right behind an action, and start it again."""
+        self._pause.wait(self._random.random() * 0.01)
+        self._watch()
+        if name == "executor":
+            self._rig.kill()
+            self._rig.start(wait=self._random.random() < 0.5)
+        self._killed[name] += 1
+
+    def _watch(self) -> None:
+        """An executor that ends by itself is a finding; it is started again."""
+        child = self._rig.child
+        assert child is not None
+        if child.poll() is not None:
+            self.report.crashes += 1
+            self._complain(
+                f"the executor ended by itself, status {child.returncode}: {_log(self._rig)}"
+            )
+            assert self.report.crashes < 3, "the executor ends again and again"
+            self._rig.start(wait=False)
+
+    def _complain(self, text: str) -> None:
+        if len(self.report.complaints) < COMPLAINTS_MAX:
+            self.report.complaints.append(text)
+
+    # -- books ---------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Bring the board up to date, and the walls; what cannot be read stays as it was."""
+        books = self._desk.books(self._markets)
+        for market in self._markets:
+            book = books.get(market.tokens[0])
+            if book is None or not book["bids"] or not book["asks"]:
+                continue
+            row = self._rig.board.load(market.index)
+            assert row is not None
+            row["tick_ticks"] = parse_price(book["tick_size"])
+            for side in ("bid", "ask"):
+                best = book[f"{side}s"][-1]
+                row[f"{side}_ticks"][0] = parse_price(best["price"])
+                row[f"{side}_lots"][0] = parse_size(best["size"])
+            self._rig.board.store(market.index, row)
+            self._desk.mend(market, book)
+
+    # -- actions -------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        actions: list[tuple[int, Callable[[], None]]] = [
+            (30, self._take), (20, self._rest), (10, self._sell), (8, self._cross),
+            (8, self._plan), (7, self._cancel), (17, self._hit),
+        ]  # fmt: skip
+        weights, choices = zip(*actions, strict=True)
+        action = self._random.choices(choices, weights)[0]
+        self._done[action.__name__.removeprefix("_")] += 1
+        action()
+
+    def _push(self, market: Place, **changes: Any) -> int:
+        return self._rig.push(
+            market=market.index, expires_ns=monotonic_ns() + TTL_NS, event_recv_ns=0, **changes
+        )
+
+    def _lots(self) -> int:
+        return int(self._random.choice(SIZES) * SHARE)
+
+    def _take(self) -> None:
+        """Buy a token at the wall: FAK or FOK, sometimes more than the best level has."""
+        market, outcome = self._random.choice(self._markets), self._random.randrange(2)
+        price = market.price(outcome, market.bid_ticks if outcome else market.ask_ticks)
+        kind = self._random.choice((2, 3, 3))
+        lots = self._lots() * (30 if kind == 3 and self._random.random() < 0.1 else 1)
+        self._push(market, outcome=outcome, price_ticks=price, size_lots=lots, order_type=kind)
+
+    def _sell(self) -> None:
+        """Sell shares of a token that the account holds."""
+        held = [row for row in self._held() if row[2] >= 5 * SHARE]
+        if not held:
+            self._take()
+            return
+        market, outcome, lots = self._random.choice(held)
+        price = market.price(outcome, market.ask_ticks if outcome else market.bid_ticks)
+        size = min(self._lots(), lots)
+        kind = self._random.choice((0, 2, 3))
+        self._push(
+            market, outcome=outcome, side=1, price_ticks=price, size_lots=size, order_type=kind
+        )
+
+    def _held(self) -> list[tuple[Place, int, int]]:
+        rows = Slots(self._rig.instance.segment("account-0")).load_all()
+        places = {market.index: market for market in self._markets}
+        return [
+            (places[int(row["market"])], int(row["outcome"]), int(row["confirmed_lots"]))
+            for row in rows
+            if row["kind"] == AccountKind.POSITION and int(row["market"]) in places
+        ]
+
+    def _rest(self) -> None:
+        """Rest an order between the walls, or at one; often post-only, sometimes a sale."""
+        random = self._random
+        market, outcome, side = random.choice(self._markets), random.randrange(2), 0
+        lots = self._lots()
+        held = [row for row in self._held() if row[2] >= 5 * SHARE]
+        if held and random.random() < 0.4:
+            market, outcome, most = random.choice(held)
+            side, lots = 1, min(lots, most)
+        buys_yes = (outcome == 0) == (side == 0)
+        inside = random.randint(0, 1) * market.tick_ticks
+        yes = market.bid_ticks + inside if buys_yes else market.ask_ticks - inside
+        price = market.price(outcome, yes)
+        sequence = self._push(
+            market, outcome=outcome, side=side, price_ticks=price, size_lots=lots,
+            order_type=0, flags=int(random.random() < 0.5),
+        )  # fmt: skip
+        self._rests = [*self._rests, (sequence, market, outcome, side, price, lots)][-RESTS_KEPT:]
+
+    def _cross(self) -> None:
+        """A GTC order that trades at once; what the wall does not give rests."""
+        market, outcome = self._random.choice(self._markets), self._random.randrange(2)
+        price = market.price(outcome, market.bid_ticks if outcome else market.ask_ticks)
+        self._push(market, outcome=outcome, price_ticks=price, size_lots=self._lots(), order_type=0)
+
+    def _plan(self) -> None:
+        """Some NO of one exhaustive set, all or nothing as far as the gate is concerned."""
+        first = self._rig.producer.next_sequence
+        legs = self._random.randint(2, len(SET_MARKETS))
+        for leg, index in enumerate(self._random.sample(SET_MARKETS, legs)):
+            bid, _ = self._rig.top(index)
+            self._rig.push(
+                plan=first, leg=leg, legs=legs, market=index, outcome=1, event_recv_ns=0,
+                price_ticks=10_000 - bid, size_lots=5 * SHARE, expires_ns=monotonic_ns() + TTL_NS,
+            )  # fmt: skip
+
+    def _cancel(self) -> None:
+        """Cancel an order that may rest."""
+        if self._rests:
+            sequence, *_ = self._random.choice(self._rests)
+            self._rig.push(flags=2, target_sequence=sequence, expires_ns=0)
+
+    def _hit(self) -> None:
+        """Another member trades against an order that may rest."""
+        if self._rests:
+            _, market, outcome, side, price, lots = self._random.choice(self._rests)
+            self._desk.hit(market, outcome, side, price, lots)
+
+    # -- the end -------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        """Faults off, everything cancelled and settled, executor stopped, files audited."""
+        rig = self._rig
+        rig.venue.control("faults", clear=True)
+        self._watch()
+        rig.until(lambda: rig.ring.head == rig.ring.cursor)
+        KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, monotonic_ns())
+        rig.wait_settled()
+        shown = rig.venue.control("faults")["shown"]
+        self._desk.close()
+        status = rig.stop()
+        if status:
+            self._complain(f"the executor stopped with status {status}: {_log(rig)}")
+        self._judge(audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address), shown)
+
+    def _judge(self, found: Audit, shown: dict[str, int]) -> None:
+        report = self.report
+        report.orders = found.sent
+        report.faults = {name: shown[name] for name in sorted(shown)}
+        report.killed, report.kills = dict(self._killed), self._killed.total()
+        report.done = dict(self._done)
+        report.sent_twice = len(found.sent_twice)
+        report.sent_without_journal = len(found.unjournaled)
+        report.unaccounted = len(found.unaccounted) + len(found.unfinished)
+        report.ledger_difference_micro = found.difference_micro + self._compare_balances()
+        report.intents, report.accepted = found.intents, found.accepted
+        report.fills, report.failed, report.forms = found.fills, found.failed, dict(found.forms)
+        for text in found.complaints():
+            self._complain(text)
+
+    def _compare_balances(self) -> int:
+        """What the exchange itself says every member has, against its log; summed differences."""
+        log, difference = self._rig.venue.log(), 0
+        for trader in (self._me, *self._desk.traders):
+            books = exchange_books(log, trader.address)
+            said = {"": trader.balance()}
+            said |= {token: trader.balance(token) for token in books.lots}
+            for token, seen in said.items():
+                wanted = books.lots[token] if token else books.cash_micro
+                if seen != wanted:
+                    difference += abs((seen or 0) - wanted)
+                    name = f"token {token[:12]}" if token else "cash"
+                    self._complain(f"{trader.address} {name}: log {wanted}, exchange {seen}")
+            trader.close()
+        return difference
+
+
+def _text(value: bytes) -> str:
+    return bytes(value).rstrip(b"\0").decode("ascii")
+
+
+def _log(rig: Rig) -> str:
+    return (rig.folder / "executor.log").read_text(encoding="utf-8")[-1_500:]
+
+
+__all__ = ["Campaign", "Plan", "Report"]
