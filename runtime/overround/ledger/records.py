@@ -133,6 +133,8 @@ class Intent(Record, frozen=True):
     target: int = 0
     expiration_s: int = 0
     """Wall time (s) that a GTD order states to the venue; 0 for every other."""
+    plan_run_id: int = 0
+    """Run of the plan it repairs, where that began in another run; else 0."""
 
     @property
     def key(self) -> IntentKey:

@@ -12,47 +12,49 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
-__all__ = ["METADATA", "SCHEMA_VERSION", "TABLES", "cash", "events", "fills", "intents",
-           "journals", "markets", "orders", "positions", "reconciles", "runs", "settlements"]  # fmt: skip
+__all__ = [
+    "METADATA", "SCHEMA_VERSION", "TABLES", "cash", "events", "fills", "intents", "journals",
+    "markets", "orders", "positions", "reconciles", "runs", "settlements",
+]  # fmt: skip
 
-SCHEMA_VERSION: Final = "0001"
+SCHEMA_VERSION: Final = "0002"
 """The newest migration; a database that names one we do not ship is newer than this build."""
 
 METADATA: Final = MetaData()
 
 
 def _key(name: str, comment: str, kind: Any = Text) -> Column[Any]:
-    return Column(name, kind, primary_key=True, autoincrement=False, comment=comment)
+    return Column(name, kind, primary_key=True, autoincrement=False, doc=comment)
 
 
-def _number(name: str, comment: str, default: int | None = 0) -> Column[Any]:
-    return Column(name, BigInteger, nullable=default is None, comment=comment)
+def _number(name: str, comment: str, *, optional: bool = False) -> Column[Any]:
+    return Column(name, BigInteger, nullable=optional, doc=comment)
 
 
 def _text(name: str, comment: str, *, optional: bool = False) -> Column[Any]:
-    return Column(name, Text, nullable=optional, comment=comment)
+    return Column(name, Text, nullable=optional, doc=comment)
 
 
 def _table(name: str, comment: str, *columns: Any) -> Table:
     journal = _key("journal_id", "which journal", BigInteger)
-    return Table(name, METADATA, journal, *columns, comment=comment)
+    return Table(name, METADATA, journal, *columns, info={"help": comment})
 
 
 journals: Final = Table(
     "journals",
     METADATA,
-    Column("journal_id", Integer, primary_key=True, comment="ours, counted from 1"),
+    Column("journal_id", Integer, primary_key=True, doc="ours, counted from 1"),
     _text("instance", "the instance that writes it"),
     _text("identity", "wall time and checksum of its first record"),
     _number("superseded", "0, or the wall time at which it was found to differ from its journal"),
     _number("sequence", "last record projected: everything up to it is in the tables"),
     _number("segment", "file of that record"),
-    _number("offset", "its first byte in that file"),
+    _number("offset_bytes", "its first byte in that file"),
     _number("checksum", "its CRC32C: tells this journal from another"),
     _number("record_epoch_ns", "wall time of the last record"),
     _number("cash_micro", "cash after it, pending fills included"),
     Index("journals_identity", "identity", "superseded", unique=True),
-    comment="one row a journal, with the cursor that every transaction moves",
+    info={"help": "one row a journal, with the cursor that every transaction moves"},
 )
 
 runs: Final = _table(
@@ -104,10 +106,10 @@ intents: Final = _table(
     _number("reason", "code of the refusal or rejection, else 0"),
     _text("text", "why it ended"),
     _number("filled_lots", "shares of its DONE record"),
-    _number("done_epoch_ns", "when it ended, null while it works", None),
+    _number("done_epoch_ns", "when it ended, null while it works", optional=True),
     _number("last_epoch_ns", "when a record last spoke of it"),
     Index("intents_condition", "journal_id", "condition_id"),
-    Index("intents_sequence", "journal_id", "sequence"),
+    Index("intents_epoch", "journal_id", "epoch_ns"),
 )
 
 orders: Final = _table(
@@ -130,9 +132,9 @@ orders: Final = _table(
     _number("reason", "code of the rejection, else 0"),
     _text("text", "why it ended or is unknown"),
     _number("signed_epoch_ns", "when it was signed"),
-    _number("sent_epoch_ns", "when it was first sent", None),
-    _number("acked_epoch_ns", "when the venue first acknowledged it", None),
-    _number("ended_epoch_ns", "when it ended", None),
+    _number("sent_epoch_ns", "when it was first sent", optional=True),
+    _number("acked_epoch_ns", "when the venue first acknowledged it", optional=True),
+    _number("ended_epoch_ns", "when it ended", optional=True),
     Index("orders_intent", "journal_id", "intent"),
 )
 
@@ -147,7 +149,7 @@ events: Final = _table(
     _text("intent", "the intent it speaks of", optional=True),
     _text("order_id", "the order it speaks of", optional=True),
     _text("trade_id", "the trade it speaks of", optional=True),
-    _number("latency_ns", "since the previous record of the same intent", None),
+    _number("latency_ns", "since the previous record of the same intent", optional=True),
     _text("detail", "all its fields but bodies, JSON"),
     Index("events_intent", "journal_id", "intent"),
     Index("events_order", "journal_id", "order_id"),
@@ -184,7 +186,7 @@ settlements: Final = _table(
     _text("trade_id", "the venue's trade"),
     _text("order_id", "our order"),
     _text("state", "CONFIRMED, FAILED; or IGNORED: no fill waits for it"),
-    _number("latency_ns", "since the fill was booked", None),
+    _number("latency_ns", "since the fill was booked", optional=True),
 )
 
 positions: Final = _table(

@@ -1,0 +1,1 @@
+"""One file a revision; numbers grow and are never reused."""
