@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+from struct import Struct
 from typing import Any, Final, NamedTuple
 
-from overround.layout.intent import IntentFlag
+import numpy as np
+
+from overround.layout.intent import INTENT, IntentFlag
 
 __all__ = ["RingIntent", "decode_intents"]
 
@@ -37,6 +41,8 @@ class RingIntent(NamedTuple):
     edge_micro: int
     target: int
     expiration_s: int = 0
+    plan_run_id: int = 0
+    """Set by the executor alone, for the repair of a plan of an earlier run."""
 
     def problem(self) -> str:
         """Return why this record cannot be an intent, empty if it can."""
@@ -51,11 +57,29 @@ class RingIntent(NamedTuple):
         return ""
 
 
-_FIELDS: Final = tuple(
-    "target_sequence" if name == "target" else name for name in RingIntent._fields
+_CODES: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i8": "q"}
+
+
+def _struct(dtype: np.dtype[Any]) -> tuple[Struct, tuple[str, ...]]:
+    """Return what unpacks a record of plain numbers, arrays left out, and their names."""
+    fields = [(name, dtype[name]) for name in dtype.names or ()]
+    codes = "".join(_CODES.get(kind.str[1:], f"{kind.itemsize}x") for _, kind in fields)
+    packed = Struct("<" + codes)
+    assert packed.size == dtype.itemsize, "the record has implicit padding"
+    return packed, tuple(name for name, kind in fields if not kind.shape)
+
+
+_RECORD, _NAMES = _struct(INTENT)
+_pick = itemgetter(
+    *(
+        _NAMES.index("target_sequence" if name == "target" else name)
+        for name in RingIntent._fields
+        if name != "plan_run_id"
+    )
 )
 
 
 def decode_intents(records: Any) -> list[RingIntent]:
-    """Return the intents of a structured array of ring records."""
-    return [RingIntent(*row) for row in records[list(_FIELDS)].tolist()]
+    """Return the intents of a contiguous array of ring records."""
+    make = RingIntent._make
+    return [make((*_pick(row), 0)) for row in _RECORD.iter_unpack(records)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-import numpy as np
-
+from overround._native import ffi, lib
 from overround.decide.risk import BookView, MarketView
-from overround.layout.board import BOARD
 from overround.layout.catalog import SET_NONE, MarketStatus
 from overround.layout.change import is_sound
 from overround.ledger.records import MarketNote
@@ -19,8 +17,8 @@ __all__ = ["MarketInfo", "Markets", "SharedMarkets"]
 
 TAKING_BUY_MIN_MICRO: Final = 1_000_000
 """The venue refuses purchases that trade at once and are worth less than one unit."""
-_LADDER: Final = ("bid_ticks", "bid_lots", "ask_ticks", "ask_lots")
 _V3_ZERO_BITS: Final = ((1 << 64) - 1) << 40
+_unpack = ffi.unpack
 NO_BOOK: Final = BookView(False, False, 0, 0, 10_000, 0, 0)
 
 
@@ -101,9 +99,11 @@ class SharedMarkets:
         self._tokens: dict[str, tuple[int, int]] = {}
         self._sets: dict[int, tuple[str, ...]] = {}
         self._raw = b""
-        self._slot = np.zeros(1, BOARD)
-        self._columns = {name: self._slot[name][0] for name in _LADDER}
-        """The slot's arrays, in place: looking them up costs more than copying the slot."""
+        row = self._row = ffi.new("struct ovr_board *")
+        self._epoch = ffi.new("uint64_t *")
+        # The row's arrays, in place: looking them up costs more than copying the row.
+        self._bid_ticks, self._bid_lots = row.bid_ticks, row.bid_lots
+        self._ask_ticks, self._ask_lots = row.ask_ticks, row.ask_lots
 
     def refresh(self) -> int:
         """Read the catalog anew (it grows, and rows change); return its size. Not per order."""
@@ -169,32 +169,19 @@ class SharedMarkets:
 
     def book(self, index: int, now_ns: int) -> tuple[BookView, int]:
         """Return the book's top and tick; unusable where owner, epoch or slot are in doubt."""
-        entry = self._boards.get(self._shards[index]) if index < len(self._shards) else None
-        if entry is None:
+        board = self._boards.get(self._shards[index]) if index < len(self._shards) else None
+        row, epoch = self._row, self._epoch
+        if board is None or lib.ovr_slot_load_live(
+            board[0].pointer, index, now_ns, self._lease_ns, row, epoch
+        ):
             return NO_BOOK, 0
-        segment, slots = entry
-        epoch = int(segment.epoch)
-        usable = segment.usable(now_ns, self._lease_ns)
-        whole = slots.load_into(index, self._slot)
-        if not whole or not usable or int(segment.epoch) != epoch:
-            return NO_BOOK, 0
-        row, columns = self._slot, self._columns
-        bids = _side(columns["bid_ticks"], columns["bid_lots"], row["bid_levels"].item())
-        asks = _side(columns["ask_ticks"], columns["ask_lots"], row["ask_levels"].item())
+        bids = _side(self._bid_ticks, self._bid_lots, row.bid_levels)
+        asks = _side(self._ask_ticks, self._ask_lots, row.ask_levels)
         bid_ticks, bid_lots = bids[0] if bids else (0, 0)
         ask_ticks, ask_lots = asks[0] if asks else (10_000, 0)
-        view = BookView(
-            usable=True,
-            trusted=is_sound(row["flags"].item()),
-            epoch=epoch,
-            bid_ticks=bid_ticks,
-            ask_ticks=ask_ticks,
-            bid_lots=bid_lots,
-            ask_lots=ask_lots,
-            bids=bids,
-            asks=asks,
-        )
-        return view, row["tick_ticks"].item()
+        sound = is_sound(row.flags)
+        view = BookView(True, sound, epoch[0], bid_ticks, ask_ticks, bid_lots, ask_lots, bids, asks)
+        return view, row.tick_ticks
 
 
 def _text(value: bytes) -> str:
@@ -203,4 +190,4 @@ def _text(value: bytes) -> str:
 
 def _side(ticks: Any, lots: Any, levels: int) -> tuple[tuple[int, int], ...]:
     # A market may have more levels than a slot shows; what lies beyond is not counted on.
-    return tuple(zip(ticks[:levels].tolist(), lots[:levels].tolist(), strict=True))
+    return tuple(zip(_unpack(ticks, levels), _unpack(lots, levels), strict=True))
