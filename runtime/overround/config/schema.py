@@ -177,11 +177,35 @@ class Execute(_Section):
     """A match that has not settled for this long alarms."""
     reconcile_interval_ms: Milliseconds = 5_000
     """How often open orders and recent trades are compared with the venue by REST."""
+    client: Annotated[str, Field(pattern="^(native|py-clob-client-v2|py-clob-client)$")] = "native"
+    """Who speaks to the venue: our own connections, or an official client (install it with
+    overround[clients]); py-clob-client serves exchanges of order version 1 only."""
+    connections: Annotated[int, Field(ge=3, le=64)] = 8
+    """Connections kept open; one is left to cancels, one more to orders and cancels."""
+    connection_requests_max: Annotated[int, Field(ge=1, le=1_000_000)] = 9_000
+    """A connection is replaced after this many requests: the venue drops it at 10,000."""
+    connection_age_max_s: Seconds = 600
+    """A connection is replaced at this age, so that a change of address is followed."""
+    order_tokens_per_s: Count = 40
+    """Orders a second that the venue lets one signer send (its Standard tier)."""
+    order_tokens_burst: Count = 60
+    """Orders at once; an order waits for its tokens until its deadline, then is refused."""
+    cancel_tokens_per_s: Count = 80
+    """Cancelled ids a second that the venue lets one signer send."""
+    cancel_tokens_burst: Count = 120
+    """Cancelled ids at once."""
+    cancel_tokens_reserve: Annotated[int, Field(ge=0)] = 20
+    """Tokens of cancel_tokens_burst that only cancel-all may take; it never waits."""
+    clock_offset_max_ms: Milliseconds = 5_000
+    """Orders stop while the venue's clock differs by more: logins and expirations would be wrong.
+    The venue tells whole seconds, so half a second more is allowed for."""
     plan_repair: Annotated[str, Field(pattern="^(complete|unwind|leave)$")] = "complete"
     """Missed legs of a plan: complete them or sell the others back, whichever is better by the
     book; unwind: always sell back; leave: neither."""
     plan_slip_ticks: Annotated[int, Field(ge=0, le=10_000)] = 200
     """How far beyond its leg's price a missed leg may be completed; part of the worst case."""
+    plan_unwind_ticks: Annotated[int, Field(ge=0, le=10_000)] = 1_000
+    """How far from its leg's price a filled leg may be sold back (ten cents)."""
     plan_worst_max_micro: Cash = 500_000_000
     """Largest loss that one plan may come to, whatever fills (500 dollars)."""
     plan_deadline_ms: Milliseconds = 30_000

@@ -38,6 +38,8 @@ from overround.venues.polymarket.rest import Request, place_order, place_orders
 
 __all__ = ["Executor", "Submission", "acknowledge", "ended"]
 
+PlanOpener = Callable[[Sequence[tuple[Intent, MarketInfo]]], Refusal | None]
+
 PLANS_MAX: Final = 256
 """Plans waiting for legs; a producer that leaves more open has a bug and is refused."""
 
@@ -108,6 +110,8 @@ class Executor:
         """Orders whose cancel was asked for and is still to be sent; the transport drains it."""
         self.ready = False
         """Whether the account was reconciled with the venue: before that nothing is sent."""
+        self.open_plan: PlanOpener | None = None
+        """Journals a plan of several legs before they are signed, or says why it must not begin."""
         self._run_id = run_id
         self._clock = clock
         self._epoch_ms = epoch_ms
@@ -116,6 +120,11 @@ class Executor:
         self._shadow = shadow
         self._account = account
         self._plans: dict[tuple[int, int], list[_Leg]] = {}
+
+    @property
+    def killed(self) -> bool:
+        """Whether the kill latch is set: nothing is sent."""
+        return self._killed()
 
     def take(self, messages: Iterable[RingIntent]) -> list[Submission]:
         """Journal these intents and return what is ready to be sent.
@@ -145,11 +154,11 @@ class Executor:
         problem = message.problem()
         if problem or message.account != self._account:
             text = problem or f"account {message.account} is not served here"
-            self._refuse([order], Refusal(RefusalCode.MALFORMED, text))
+            self.refuse([order], Refusal(RefusalCode.MALFORMED, text))
             return None
         if market is None:
             text = f"market {message.market} is not in the catalog"
-            self._refuse([order], Refusal(RefusalCode.MARKET_UNKNOWN, text))
+            self.refuse([order], Refusal(RefusalCode.MARKET_UNKNOWN, text))
             return None
         return self._collect(_Leg(message, order, market))
 
@@ -181,6 +190,7 @@ class Executor:
                 edge_micro=message.edge_micro,
                 created_epoch_ms=self._epoch_ms(),
                 expiration_s=message.expiration_s,
+                plan_run_id=message.plan_run_id,
             ),
             now_ns,
         )
@@ -199,7 +209,7 @@ class Executor:
         del self._plans[place]
         if sorted(one.message.leg for one in legs) != list(range(leg.message.legs)):
             text = "legs of the plan are numbered twice"
-            self._refuse([one.order for one in legs], Refusal(RefusalCode.PLAN, text))
+            self.refuse([one.order for one in legs], Refusal(RefusalCode.PLAN, text))
             return None
         return self._decide(sorted(legs, key=lambda one: one.message.leg))
 
@@ -217,14 +227,17 @@ class Executor:
 
     def _drop_plan(self, place: tuple[int, int], text: str) -> None:
         orders = [leg.order for leg in self._plans.pop(place)]
-        self._refuse(orders, Refusal(RefusalCode.PLAN, text))
+        self.refuse(orders, Refusal(RefusalCode.PLAN, text))
 
     def _decide(self, legs: list[_Leg]) -> Submission | None:
         begun_ns = self._clock()
         refusal, guilty = self._judge(legs, begun_ns)
         self.news.time(Histogram.GATE, self._clock() - begun_ns)
+        if refusal is None and len(legs) > 1 and self.open_plan is not None:
+            refusal = self.open_plan([(leg.order.intent, leg.market) for leg in legs])
+            guilty = -1
         if refusal is not None:
-            self._refuse([leg.order for leg in legs], refusal, guilty)
+            self.refuse([leg.order for leg in legs], refusal, guilty)
             return None
         for leg in legs:
             assert leg.prepared is not None
@@ -236,8 +249,10 @@ class Executor:
             self.news.time(Histogram.JOURNAL, self._clock() - signed_ns)
         orders = tuple(leg.order for leg in legs)
         if self._shadow:
-            self._refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
+            self.refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
             return None
+        if legs[0].message.flags & IntentFlag.ORDERED:
+            orders = orders[:1]  # the plan desk releases the others
         return Submission(orders, legs[0].message.event_recv_ns)
 
     def _judge(self, legs: list[_Leg], now_ns: int) -> tuple[Refusal | None, int]:
@@ -304,7 +319,8 @@ class Executor:
             loss_micro=store.loss_micro(),
         )
 
-    def _refuse(self, orders: Sequence[Order], refusal: Refusal, guilty: int = -1) -> None:
+    def refuse(self, orders: Sequence[Order], refusal: Refusal, guilty: int = -1) -> None:
+        """End orders unsent. Where one leg is ``guilty`` the others are refused with the plan."""
         now_ns = self._clock()
         for position, order in enumerate(orders):
             mine = guilty < 0 or position == guilty
@@ -324,11 +340,13 @@ class Executor:
         refusal = None
         if self._killed():
             refusal = Refusal(RefusalCode.KILLED, "the kill latch was set before the send")
+        elif any(order.cancel_asked for order in submission.orders):
+            refusal = Refusal(RefusalCode.EXPIRED, "cancelled before it could be sent")
         elif any(now_ns >= order.expires_ns for order in submission.orders):
             refusal = Refusal(RefusalCode.EXPIRED, "expired before it could be sent")
         if refusal is not None:
             if submission.attempt == 1:
-                self._refuse(submission.orders, refusal)
+                self.refuse(submission.orders, refusal)
             return False
         self.store.commit(Sent(submission.order_ids, submission.attempt), now_ns)
         submission.sent_ns = now_ns
@@ -396,6 +414,9 @@ class Executor:
             place = (order.intent.producer, order.intent.plan)
             if place in self._plans:
                 self._drop_plan(place, "cancelled before it was sent")
+            return
+        if order.state is OrderState.SIGNED:
+            order.cancel_asked = True  # no byte left yet: ``begin`` refuses it
             return
         self.request_cancel(order, "strategy")
 

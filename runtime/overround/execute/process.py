@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -24,6 +24,7 @@ from overround.config.schema import Mode, Settings
 from overround.errors import HostError, OverroundError
 from overround.execute.account import AccountDesk, obtain_credentials
 from overround.execute.client import VenueClient
+from overround.execute.executor import Submission
 from overround.execute.halt import KillSwitch
 from overround.execute.intents import RingIntent
 from overround.execute.markets import SharedMarkets
@@ -50,6 +51,7 @@ LEDGER_FILE: Final = "ledger.jsonl"
 RETRY_S: Final = 0.5
 PUBLISH_S: Final = 0.05
 HOUSEKEEPING_S: Final = 1.0
+PLANS_S: Final = 0.02
 
 
 def run(member: Member, settings: Settings) -> int:
@@ -231,6 +233,7 @@ class ExecutorProcess:
         self._spawn(self._kill_switch().run(settings.supervise.beat_interval_ms / 1_000))
         self._every(PUBLISH_S, self._publisher.publish)
         self._every(HOUSEKEEPING_S, self._housekeep)
+        self._every(PLANS_S, self._carry_plans)
         loop = asyncio.get_running_loop()
         for key in self._member.keys("intents-"):
             watch = RingWatch(
@@ -253,12 +256,19 @@ class ExecutorProcess:
         return self._trade_parts
 
     def _on_intents(self, messages: list[RingIntent]) -> None:
-        core, desk = self._parts.core, self._parts.desk
         try:
-            submissions = core.take(messages)
+            submissions = self._parts.core.take(messages)
         except Exception as error:
             self._fail(error)
             raise
+        self._dispatch(submissions)
+
+    def _carry_plans(self) -> None:
+        if self._parts.core.ready:
+            self._dispatch(self._parts.plans.step())
+
+    def _dispatch(self, submissions: Iterable[Submission]) -> None:
+        core, desk = self._parts.core, self._parts.desk
         for submission in submissions:
             self._spawn(desk.submit(submission))
         if core.cancels:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
 from overround.execute.order import DUST_LOTS, Order, OrderState, advance
+from overround.execute.planbook import PlanBook
 from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
 from overround.ledger.records import (
@@ -24,6 +25,8 @@ from overround.ledger.records import (
     Intent,
     IntentKey,
     MarketNote,
+    PlanBegun,
+    PlanEnded,
     Reconcile,
     Record,
     Reject,
@@ -46,6 +49,7 @@ class Store:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.positions = Positions()
+        self.plans = PlanBook()
         self.by_key: dict[IntentKey, Order] = {}
         self.by_id: dict[str, Order] = {}
         self.working: dict[IntentKey, Order] = {}
@@ -91,6 +95,10 @@ class Store:
         if isinstance(record, Fill | Settled | Failed | MarketNote | Reconcile | Start):
             self._apply_money(record, now_ns)
             return
+        if isinstance(record, PlanBegun | PlanEnded):
+            self.plans.apply(record)
+            self.tally[Value.PLANS_BEGUN] += isinstance(record, PlanBegun)
+            return
         orders = self.orders_of(record)
         if not orders:
             raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
@@ -106,6 +114,7 @@ class Store:
                 self.touched_ns = now_ns
             if order.state is OrderState.DONE:
                 self.working.pop(order.intent.key, None)
+                self.plans.done(order)
             else:
                 self.working[order.intent.key] = order
             self._claim(order)
@@ -116,6 +125,7 @@ class Store:
         self.tally[Value.INTENTS_TAKEN] += 1
         order = self.by_key[intent.key] = self.working[intent.key] = Order(intent)
         order.touched_ns = now_ns
+        self.tally[Value.PLANS_REPAIRED] += self.plans.add(order)
         self._claim(order)
 
     def _claim(self, order: Order) -> None:

@@ -17,6 +17,7 @@ from overround.execute.client import VenueClient
 from overround.execute.executor import Executor
 from overround.execute.markets import Markets
 from overround.execute.news import News
+from overround.execute.plans import PlanDesk
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
@@ -33,6 +34,7 @@ class Parts(NamedTuple):
     settlement: Settlement
     resolver: Resolver
     desk: AccountDesk
+    plans: PlanDesk
 
 
 def signer_of(settings: Settings) -> Signer:
@@ -99,4 +101,14 @@ def build(
         epoch_ms=clock.epoch_ms,
         signature_type=account.signature_type,
     )
-    return Parts(core, settlement, resolver, desk)
+    plans = PlanDesk(
+        store,
+        core,
+        markets,
+        news,
+        settings.execute,
+        clock=now,
+        epoch_ms=clock.epoch_ms,
+        run_id=run_id,
+    )
+    return Parts(core, settlement, resolver, desk, plans)
