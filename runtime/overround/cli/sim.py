@@ -71,6 +71,12 @@ StoreFile = Annotated[
     Path | None,
     typer.Option(help="Write every command here before it is carried out; --resume reads it."),
 ]
+WatchJournal = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of an executor's journal: log and count orders that come before their records."
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(
@@ -141,6 +147,7 @@ def sim(
     limit_tier: LimitTier = "standard",
     store: StoreFile = None,
     resume: Resume = False,
+    watch_journal: WatchJournal = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a local exchange: REST, WebSockets, real order matching, play money.
@@ -183,5 +190,6 @@ def sim(
         history=history,
         store=store,
         resume=resume,
+        watch_journal=watch_journal,
     )
     run_sim(settings, seconds=seconds, as_json=as_json)

@@ -22,6 +22,7 @@ from overround.sim.payload import read_json
 from overround.sim.rest import error, json_response
 from overround.sim.sockets import Sockets
 from overround.sim.switchboard import Plan, Switchboard
+from overround.sim.watch import JournalWatch
 from overround.units import parse_cash, parse_price, parse_size
 
 __all__ = ["ControlApi"]
@@ -50,12 +51,14 @@ class ControlApi:
         sockets: Sockets,
         guard: Guard,
         board: Switchboard,
+        watch: JournalWatch | None = None,
     ) -> None:
         self._exchange = exchange
         self._flow = flow
         self._sockets = sockets
         self._guard = guard
         self._board = board
+        self._watch = watch
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes to add to an application."""
@@ -272,6 +275,9 @@ class ControlApi:
                 "member_trades": len(exchange.trades),
                 "unsettled": exchange.unsettled(),
                 "log": exchange.log.counts,
+                "order_faults": exchange.faults.hits,
+                "unjournaled": self._watch.unjournaled if self._watch else 0,
+                "starts": exchange.generation,
                 "edges": edges,
             }
         )

@@ -104,6 +104,7 @@ class Exchange:
         self.members = Members(seed)
         self.log = log
         self.faults = Faults()
+        self.faults.on_hit = lambda name, ids: log.write("hit", fault=name, order_ids=ids)
         self.books: list[WireBook] = []
         self.channel = MarketChannel(
             catalog, self.books, Random(f"channel/{seed}"), later, swapped_share=swapped_share
@@ -125,7 +126,7 @@ class Exchange:
         self._depth = 0
         self._auto_tick = auto_tick
         self.quiet = False
-        """Nothing is published: what happens now has been told before."""
+        """Publish nothing: it has been told before."""
         self.generation = 0
         """How often this exchange was started before; ids made by chance carry it."""
         self._placing: OrderRecord | None = None
@@ -159,15 +160,9 @@ class Exchange:
         self.books.append(WireBook(market, self.now_ms))
 
     def list_market(
-        self,
-        question: str,
-        slug: str,
-        bids: list[Level],
-        asks: list[Level],
-        tick_ticks: int,
-        hold_ms: int,
-        protocol: int,
-    ) -> SimMarket:
+        self, question: str, slug: str, bids: list[Level], asks: list[Level],
+        tick_ticks: int, hold_ms: int, protocol: int,
+    ) -> SimMarket:  # fmt: skip
         """Add a market to the catalog and open it. ValueError if it cannot be listed."""
         market = self.catalog.add_market(
             question=question, slug=slug, bids=bids, asks=asks, tick_ticks=tick_ticks,
@@ -229,7 +224,11 @@ class Exchange:
 
     def _tell_killed(self, code: RejectCode, record: OrderRecord) -> None:
         """Tell of a killed FOK as was once recorded: with empty texts (a fault switch)."""
-        if code == RejectCode.FOK_NOT_FILLED and self.faults.take("fok-empty"):
+        if code != RejectCode.FOK_NOT_FILLED:
+            return
+        with self.faults.about([record.order.id]):
+            empty = self.faults.take("fok-empty")
+        if empty:
             record.status = "CANCELED"
             event = record.event("CANCELLATION", self.now_ms)
             event |= dict.fromkeys(("size_matched", "created_at", "outcome"), "")
@@ -445,7 +444,8 @@ class Exchange:
         self.tape.attribute(record, known)
         self.notices.filled(record, self.orders, self.now_s)
         settle = self._settlement
-        late_ms = self.faults.value("settle-late") if self.faults.take("settle-late") else 0
+        with self.faults.about(record.own_orders()):
+            late_ms = self.faults.value("settle-late") if self.faults.take("settle-late") else 0
         self._later((settle.mined_ms + late_ms) / 1000, lambda: self._mined(record))
         self._later((settle.confirmed_ms + late_ms) / 1000, lambda: self._settled(record))
 
@@ -478,18 +478,17 @@ class Exchange:
         self._tell_trade(record)
 
     def _mined(self, record: TradeRecord) -> None:
-        if record.status != "MATCHED":
-            return
-        if self.faults.fail_trades or self.faults.take("trade-retried"):
-            self.advance(record, "RETRYING")
-        else:
-            self.advance(record, "MINED")
+        if record.status == "MATCHED":
+            with self.faults.about(record.own_orders()):
+                retried = self.faults.fail_trades or self.faults.take("trade-retried")
+            self.advance(record, "RETRYING" if retried else "MINED")
 
     def _settled(self, record: TradeRecord) -> None:
         if record.matched.trade_id not in self._records:
             return
         if record.status == "RETRYING" and self.faults.fail_trades:
-            self.faults.fail_trades -= 1
+            with self.faults.about(record.own_orders()):
+                self.faults.fail_trades -= 1
             self.advance(record, "FAILED")
         else:
             self.advance(record, "CONFIRMED")

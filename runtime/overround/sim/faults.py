@@ -7,13 +7,13 @@ socket), ``gate`` (requests), ``switchboard`` (the rest, the clock of all) and `
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 __all__ = ["BY_NAME", "SWITCHES", "Chaos", "Faults", "HttpFault", "Switch"]
-
-
-_T = TypeVar("_T")
 
 
 class Chaos(NamedTuple):
@@ -236,6 +236,13 @@ class HttpFault:
             raise ValueError("status is from 200 to 599")
 
 
+_ABOUT: ContextVar[tuple[str, ...]] = ContextVar("orders a fault would hit", default=())
+
+
+def _tell_nobody(_: str, __: tuple[str, ...]) -> None:
+    pass
+
+
 @dataclass(slots=True)
 class Faults:
     """Everything that is switched on, and how often each switch has shown."""
@@ -251,6 +258,10 @@ class Faults:
     """Condition id a switch is limited to; without an entry it is for all."""
     shown: dict[str, int] = field(default_factory=dict)
     """How often a switch has had an effect since the start."""
+    hits: dict[str, int] = field(default_factory=dict)
+    """How often a fault has hit an order: twenty orders lost in one request are twenty."""
+    on_hit: Callable[[str, tuple[str, ...]], object] = _tell_nobody
+    """Told of every hit: the fault and the ids of the orders."""
     racing: bool = False
     """A cancel is being raced: the trades of this moment are told late."""
 
@@ -263,8 +274,26 @@ class Faults:
         return name in self.values and self.markets.get(name, market) == market
 
     def show(self, name: str) -> None:
-        """Count one effect of a switch."""
+        """Count one effect of a switch, also on the orders it is about."""
         self.shown[name] = self.shown.get(name, 0) + 1
+        if BY_NAME[name].area != "market":
+            self.hit(name)
+
+    @contextmanager
+    def about(self, order_ids: Iterable[str]) -> Iterator[None]:
+        """Say whose orders a fault hits that shows inside, in this task."""
+        token = _ABOUT.set(tuple(order_ids))
+        try:
+            yield
+        finally:
+            _ABOUT.reset(token)
+
+    def hit(self, name: str) -> None:
+        """Count a fault once for each order that this moment is about, and tell of it."""
+        order_ids = _ABOUT.get()
+        if order_ids:
+            self.hits[name] = self.hits.get(name, 0) + len(order_ids)
+            self.on_hit(name, order_ids)
 
     def take(self, name: str, market: str = "") -> bool:
         """Return whether a switch is on for a market; one in "times" is used up by one."""
@@ -277,9 +306,10 @@ class Faults:
                 self.put(name, 0)
         return True
 
-    def miss(self, records: list[_T]) -> list[_T]:
+    def miss(self, order_ids: list[str]) -> list[str]:
         """Return what a cancel of many will find: one less while ``cancel-missed`` is on."""
-        return records[:-1] if records and self.take("cancel-missed") else records
+        with self.about(order_ids[-1:]):
+            return order_ids[:-1] if order_ids and self.take("cancel-missed") else order_ids
 
     def put(self, name: str, value: float, market: str = "") -> None:
         """Set a switch; 0 turns it off. KeyError if there is none of that name."""

@@ -23,6 +23,7 @@ from overround.sim.makers import TAKER_ACCOUNT
 from overround.sim.members import Member
 from overround.sim.payload import read_json
 from overround.sim.switchboard import Switchboard
+from overround.sim.watch import JournalWatch
 
 __all__ = ["Gate"]
 
@@ -46,6 +47,7 @@ HTML = "<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</
 HOLLOW_BIDS = [{"price": "0.01", "size": "1000"}]
 HOLLOW_ASKS = [{"price": "0.99", "size": "1000"}]
 
+OrderIds = Callable[[Any], list[str]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -72,8 +74,13 @@ def _read(raw: bytes) -> Any:
 class Gate:
     """One request after the other is judged, refused, slowed down, spoilt, or let through."""
 
-    def __init__(self, board: Switchboard) -> None:
+    def __init__(
+        self, board: Switchboard, order_ids: OrderIds, watch: JournalWatch | None = None
+    ) -> None:
+        """``order_ids`` names the orders of a body; ``watch`` looks into their sender's journal."""
         self._board = board
+        self._order_ids = order_ids
+        self._watch = watch
         self._exchange = board.exchange
         self._faults: Faults = board.exchange.faults
         self._limits = board.limits
@@ -91,11 +98,35 @@ class Gate:
             faults = self._faults
             if request.path.startswith(("/sim/", "/ws/")):
                 return await handler(request)
+            if self._watch is not None and _posts(request):
+                self._look(self._watch, self._order_ids(_read(await request.read())))
             if self._limits.mode == "off" and not faults.values and not faults.http:
                 return await handler(request)
-            return await self._pass(request, handler)
+            with faults.about(await self._named(request)):
+                return await self._pass(request, handler)
 
         return guarded
+
+    def _look(self, watch: JournalWatch, order_ids: list[str]) -> None:
+        for order_id, lacks in watch.missing(order_ids).items():
+            self._exchange.log.write("unjournaled", order_id=order_id, lacks=lacks)
+
+    async def _named(self, request: web.Request) -> list[str]:
+        """Return the ids of the orders a request is about: posted, cancelled or asked for."""
+        path = request.path
+        if _posts(request):
+            return self._order_ids(_read(await request.read()))
+        if request.method == "GET" and path.startswith(("/data/order/", "/order/")):
+            return [path.rpartition("/")[2]]
+        if request.method != "DELETE" or path not in ORDER_PATHS:
+            return []
+        if path in POST_PATHS:
+            body = _read(await request.read())
+            named = body.get("orderID") if isinstance(body, dict) else body
+            return [str(item) for item in (named if isinstance(named, list) else [named])]
+        member = self._member(request)
+        records = self._exchange.open_records(member.account) if member else []
+        return [record.order.id for record in records]
 
     async def _pass(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         headers: dict[str, str] = {}
@@ -105,6 +136,7 @@ class Gate:
                 return refused
         fault = self._faults.take_http(request.method, request.path)
         if fault is not None:
+            self._faults.hit("injected")
             response = await _injected(request, handler, fault)
         else:
             response = await self._switched(request, handler)
@@ -144,6 +176,7 @@ class Gate:
             headers["Poly-RateLimit-Reset"] = str(epoch_ns() // NS_PER_S + verdict.retry_s)
         if verdict.passes:
             return None
+        self._faults.hit("rate-limit")
         refused = _refusal(429, "Too Many Requests", verdict.retry_s)
         refused.headers.update(headers)
         return refused
@@ -152,7 +185,7 @@ class Gate:
 
     async def _switched(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         faults = self._faults
-        posts = request.method == "POST" and request.path in POST_PATHS
+        posts = _posts(request)
         if self._outlived(request) or faults.take("request-lost"):
             return _hang_up(request)
         refused = await self._refused(request, posts)
@@ -263,7 +296,8 @@ class Gate:
             faults.racing = True
             exchange.submit(taker)
             faults.racing = False
-            faults.take("cancel-raced", record.market.condition_id)
+            with faults.about([order.id]):
+                faults.take("cancel-raced", record.market.condition_id)
             return
 
     # -- spoilt answers ------------------------------------------------------------------
@@ -316,6 +350,10 @@ def _only_posts(body: Any) -> bool:
     """Return whether every order of a body is post-only."""
     orders = body if isinstance(body, list) else [body]
     return all(isinstance(order, dict) and order.get("postOnly") is True for order in orders)
+
+
+def _posts(request: web.Request) -> bool:
+    return request.method == "POST" and request.path in POST_PATHS
 
 
 def _hang_up(request: web.Request) -> web.Response:

@@ -162,6 +162,18 @@ class Intake:
             budget_micro=params.maker_amount if by_cash else 0,
         )
 
+    def order_ids(self, bodies: Any) -> list[str]:
+        """Return the ids of a request's orders, one or a list; unreadable ones are left out."""
+        found = []
+        for body in bodies if isinstance(bodies, list) else [bodies]:
+            try:
+                read = read_body(body)
+                market = self._catalog.by_token[str(read.params.token_id)][0]
+                found.append("0x" + read.digest(read.domain(market)).hex())
+            except (KeyError, OrderError, ValueError):
+                continue
+        return found
+
     def _payer(self, read: SignedBody, member: Member, domain: Domain, order_id: str) -> Wallet:
         """Return the wallet an order draws on, once it is the signer's and may be drawn on."""
         params = read.params

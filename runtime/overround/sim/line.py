@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from overround.sim.faults import SWITCHES, Faults
+from overround.sim.records import UNKNOWN_OWNER
 
 __all__ = ["Line"]
 
@@ -208,7 +209,11 @@ class Line:
         if not _is_event(event):
             self._forward(text)
             return
-        market = event["market"]
+        with faults.about(_own_orders(event)):
+            self._trouble(event)
+
+    def _trouble(self, event: dict[str, Any]) -> None:
+        faults, market = self._faults, event["market"]
         missing = "trade-missing" if event.get("event_type") == "trade" else "order-missing"
         if faults.take("user-silent", market) or faults.take(missing, market):
             return
@@ -260,6 +265,16 @@ class Line:
                 event["bucket_index"] = str(event["bucket_index"])
                 for maker in event["maker_orders"]:
                     maker["outcome_index"] = str(maker["outcome_index"])
+
+
+def _own_orders(event: dict[str, Any]) -> list[str]:
+    """Return the ids of a member's orders that an event of the user channel tells of."""
+    if event.get("event_type") == "order":
+        return [str(event.get("id", ""))]
+    if event.get("trader_side") == "TAKER":
+        return [str(event.get("taker_order_id", ""))]
+    legs = event.get("maker_orders", [])
+    return [str(leg.get("order_id")) for leg in legs if leg.get("owner") != UNKNOWN_OWNER]
 
 
 def _is_event(value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from overround.match.types import DoneReason, Matched, Order, Outcome
 from overround.sim.catalog import SimMarket
+from overround.sim.members import FIRST_MEMBER_ACCOUNT
 from overround.units import format_price, format_size
 
 __all__ = ["DONE_STATUS", "OrderRecord", "Party", "TradeRecord"]
@@ -105,6 +106,11 @@ class TradeRecord:
     bucket: int
     status: str = "MATCHED"
     updated_s: int = 0
+
+    def own_orders(self) -> list[str]:
+        """Return the ids of the members' orders in it."""
+        orders = (self.matched.taker_order, *(leg.order for leg in self.matched.legs))
+        return [order.id for order in orders if order.account >= FIRST_MEMBER_ACCOUNT]
 
     def _maker_orders(self, fee_rate_bps: str) -> list[dict[str, Any]]:
         return [

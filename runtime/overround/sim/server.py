@@ -42,6 +42,7 @@ from overround.sim.store import Store
 from overround.sim.switchboard import Plan, SkewedClock, Switchboard
 from overround.sim.trading import TradingApi
 from overround.sim.wallets import WALLET_NAMES
+from overround.sim.watch import JournalWatch
 from overround.units import MICRO_PER_UNIT
 
 __all__ = ["Server", "ServerSettings"]
@@ -93,6 +94,8 @@ class ServerSettings:
     limit_tier: str = "standard"
     store: Path | None = None
     """Where every command is written down before it is carried out; not with a feed."""
+    watch_journal: Path | None = None
+    """Folder of an executor's journal: orders that arrive before their records are counted."""
     resume: bool = False
     """Go on with what ``store`` holds; its own settings win over those of ``KEPT``."""
 
@@ -136,6 +139,14 @@ class Server:
         )
         self.life = LifeCycle(self.exchange, timers.later)
         self.delays = Delays(self.exchange, timers.later)
+        self.intake = Intake(
+            catalog,
+            strict_amounts=settings.strict_amounts,
+            version=settings.version,
+            deposit_only=settings.deposit_only,
+            buys_dollars=settings.buys_dollars,
+        )
+        self.watch = JournalWatch(settings.watch_journal) if settings.watch_journal else None
         self.recorder: Recorder | None = None
         self.signers = funded_signers(settings.seed, settings.accounts)
         self._last_port = self._come_back(timers)
@@ -172,8 +183,9 @@ class Server:
 
     async def start(self) -> None:
         """Bind, then start the timers. HostError if the port is taken."""
+        gate = Gate(self.board, self.intake.order_ids, self.watch)
         application = web.Application(
-            middlewares=[self.guard.middleware(), Gate(self.board).middleware()],
+            middlewares=[self.guard.middleware(), gate.middleware()],
             client_max_size=REQUEST_BYTES_MAX,
         )
         for routes in self._routes():
@@ -212,15 +224,8 @@ class Server:
     def _routes(self) -> list[list[web.RouteDef]]:
         exchange, seed = self.exchange, self.settings.seed
         settings = self.settings
-        intake = Intake(
-            exchange.catalog,
-            strict_amounts=settings.strict_amounts,
-            version=settings.version,
-            deposit_only=settings.deposit_only,
-            buys_dollars=settings.buys_dollars,
-        )
-        trading = TradingApi(exchange, intake, self.delays, version=settings.version)
-        control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board)
+        trading = TradingApi(exchange, self.intake, self.delays, version=settings.version)
+        control = ControlApi(exchange, self.flow, self.sockets, self.guard, self.board, self.watch)
         account = AccountApi(exchange, self.rewards, trading.logged_in, seed)
         account.tier_of = self.board.limits.tier_of
         markets, gamma = MarketsApi(exchange, self.rewards), GammaApi(exchange)
@@ -289,6 +294,8 @@ class Server:
         self.log.close()
         if self.store is not None:
             self.store.close()
+        if self.watch is not None:
+            self.watch.close()
         for result in results:
             if isinstance(result, Exception):
                 raise result

@@ -277,16 +277,19 @@ class TradingApi:
         return self._cancelled(login, body)
 
     async def _cancel_all(self, _: web.Request, login: Login) -> web.Response:
-        records = self._exchange.faults.miss(self._exchange.open_records(login[0].account))
-        return self._cancelled(login, [record.order.id for record in records])
+        records = self._exchange.open_records(login[0].account)
+        return self._cancel_many(login, records)
+
+    def _cancel_many(self, login: Login, records: list[OrderRecord]) -> web.Response:
+        order_ids = [record.order.id for record in records]
+        return self._cancelled(login, self._exchange.faults.miss(order_ids))
 
     async def _cancel_market(self, request: web.Request, login: Login) -> web.Response:
         body = await self._body(request)
         if not isinstance(body, dict):
             raise Refusal("Invalid payload")
         records = self._chosen(login, body.get("market") or "", body.get("asset_id") or "")
-        records = self._exchange.faults.miss(records)
-        return self._cancelled(login, [record.order.id for record in records])
+        return self._cancel_many(login, records)
 
     # -- listings ------------------------------------------------------------------------
 
