@@ -46,18 +46,28 @@ class ExchangeProcess:
     def __init__(self, folder: Path, *options: str) -> None:
         self.log_path = folder / "exchange.jsonl"
         quiet = ("--rate", "0", "--edge-every", "0", "--json", "--log", str(self.log_path))
-        self._errors = (folder / "exchange.err").open("wb")
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _SIM, *quiet, *options],
-            stdout=subprocess.PIPE, stderr=self._errors, text=True,
-        )  # fmt: skip
+        self._options = (*quiet, "--store", str(folder / "exchange.store"), *options)
+        self._error_path = folder / "exchange.err"
+        self._start()
+
+    def _start(self, *more: str) -> None:
+        with self._error_path.open("ab") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _SIM, *self._options, *more],
+                stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             self.close()
-            raise AssertionError((folder / "exchange.err").read_text(encoding="utf-8"))
+            raise AssertionError(self._error_path.read_text(encoding="utf-8"))
         self.ready = json.loads(line)
         self.url = self.ready["rest_url"]
+
+    def restart(self) -> None:
+        """kill -9, then go on at the same port with what was durable."""
+        self.close()
+        self._start("--resume")
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.url + path, timeout=PATIENCE_S) as answer:
@@ -81,7 +91,6 @@ class ExchangeProcess:
         self.process.kill()
         self.process.wait(PATIENCE_S)
         self.process.stdout.close()
-        self._errors.close()
 
 
 class Rig:

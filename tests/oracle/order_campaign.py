@@ -42,7 +42,9 @@ PAUSE_S: Final = 0.004
 TTL_NS: Final = 8_000_000_000
 RESTS_KEPT: Final = 24
 RING_ROOM: Final = 64
-KILL_CHANCE: Final = {"executor": 0.10}
+KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06}
+KILLS_MAX: Final = {"executor": 500, "exchange": 20}
+"""An exchange that goes on does everything since its beginning again: that takes its time."""
 STALL_S: Final = 60
 COMPLAINTS_MAX: Final = 20
 SIM_OPTIONS: Final = ("--markets", "12", "--cash", "2000000", "--history", "1000000")
@@ -196,7 +198,7 @@ class Campaign:
         victim_at = {
             name: random.randrange(count)
             for name, chance in KILL_CHANCE.items()
-            if random.random() < chance
+            if random.random() < chance and self._killed[name] < KILLS_MAX[name]
         }
         for step in range(count):
             self._act()
@@ -215,6 +217,8 @@ class Campaign:
         if name == "executor":
             self._rig.kill()
             self._rig.start(wait=self._random.random() < 0.5)
+        elif name == "exchange":
+            self._rig.venue.restart()
         self._killed[name] += 1
 
     def _watch(self) -> None:

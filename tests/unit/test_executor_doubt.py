@@ -233,3 +233,13 @@ def test_the_run_and_key_of_an_intent_are_in_the_journal(desk: Desk) -> None:
     intent = next(decode(r) for r in replay(desk.folder) if r.kind == Kind.INTENT)
     assert intent.key == (RUN, 2, 4)  # type: ignore[attr-defined]
     assert desk.now_ns // S == 1_000
+
+
+def test_a_cancel_of_an_order_still_waiting_to_be_sent_keeps_it_here(desk: Desk) -> None:
+    (waiting,) = desk.core.take([desk.intent(0)])
+    assert desk.order(0).state is OrderState.SIGNED
+    desk.core.take([desk.intent(1, flags=2, target=0, expires_ns=0)])
+    assert desk.core.cancels == []
+    assert not desk.core.begin(waiting)
+    assert desk.order(0).state is OrderState.DONE
+    assert refusals(desk) == [RefusalCode.EXPIRED]
