@@ -27,6 +27,7 @@ from overround.ledger.records import (
     Cancel,
     Done,
     Intent,
+    IntentKey,
     Record,
     Reject,
     Sent,
@@ -84,6 +85,11 @@ class Order:
     """Whether a request of this process still waits for its answer."""
     expires_ns: int = 0
     """Until when it may be sent; 0 for what was replayed: never again."""
+    key: IntentKey = field(init=False)
+    """Of its intent."""
+
+    def __post_init__(self) -> None:
+        self.key = self.intent.key
 
     @property
     def order_id(self) -> str:
@@ -123,10 +129,15 @@ class Order:
     @property
     def reserved_micro(self) -> int:
         """Cash its open part can cost at most, fee included; rounded up."""
-        size = self.size_lots
-        if self.signed is None or size <= 0:
-            return 0
-        return -(-self.signed.reserved_micro * self.open_lots // size)
+        return self.claim[0]
+
+    @property
+    def claim(self) -> tuple[int, int]:
+        """What it may still take from the account: ``reserved_micro`` and ``open_lots``."""
+        open_lots = self.open_lots
+        if open_lots == 0 or self.signed is None:
+            return 0, open_lots
+        return -(-self.signed.reserved_micro * open_lots // self.size_lots), open_lots
 
 
 _ACK_LEADS: Final = {

@@ -78,11 +78,13 @@ class Store:
 
     def orders_of(self, record: Record) -> list[Order]:
         """Return the orders a record speaks of; empty if it speaks of none we know."""
-        if isinstance(record, Signed | Done | Intent):
+        # Unions are built anew at each look, so these are tuples: this runs between a decision
+        # and its bytes.
+        if isinstance(record, _BY_KEY):
             found = self.by_key.get(record.key)
         elif isinstance(record, Sent):
             return [self.by_id[order_id] for order_id in record.order_ids]
-        elif isinstance(record, Ack | Reject | Unknown | Cancel | Fill | Settled | Failed):
+        elif isinstance(record, _BY_ID):
             found = self.by_id.get(record.order_id)
         else:
             return []
@@ -92,10 +94,10 @@ class Store:
         if isinstance(record, Intent):
             self._add(record, now_ns)
             return
-        if isinstance(record, Fill | Settled | Failed | MarketNote | Reconcile | Start):
+        if isinstance(record, _OF_MONEY):
             self._apply_money(record, now_ns)
             return
-        if isinstance(record, PlanBegun | PlanEnded):
+        if isinstance(record, _OF_PLANS):
             self.plans.apply(record)
             self.tally[Value.PLANS_BEGUN] += isinstance(record, PlanBegun)
             return
@@ -113,34 +115,37 @@ class Store:
             if order.signed is not None:
                 self.touched_ns = now_ns
             if order.state is OrderState.DONE:
-                self.working.pop(order.intent.key, None)
+                self.working.pop(order.key, None)
                 self.plans.done(order)
             else:
-                self.working[order.intent.key] = order
+                self.working[order.key] = order
             self._claim(order)
 
     def _add(self, intent: Intent, now_ns: int) -> None:
-        if intent.key in self.by_key:
-            raise InvariantError(f"intent {intent.key} is in the journal already")
+        order = Order(intent)
+        if order.key in self.by_key:
+            raise InvariantError(f"intent {order.key} is in the journal already")
         self.tally[Value.INTENTS_TAKEN] += 1
-        order = self.by_key[intent.key] = self.working[intent.key] = Order(intent)
+        self.by_key[order.key] = self.working[order.key] = order
         order.touched_ns = now_ns
         self.tally[Value.PLANS_REPAIRED] += self.plans.add(order)
         self._claim(order)
 
     def _claim(self, order: Order) -> None:
         """Keep the sums of what working orders may still cost and trade."""
-        intent = order.intent
-        reserved_micro, open_lots = self._claims.pop(intent.key, (0, 0))
-        claim = (order.reserved_micro, order.open_lots)
-        if claim != (0, 0):
-            self._claims[intent.key] = claim
-        self._reserved_micro += claim[0] - reserved_micro
-        self._open_lots[intent.token, intent.side] += claim[1] - open_lots
+        claim = order.claim
+        held = self._claims.get(order.key, (0, 0))
+        if claim == held:
+            return
+        self._claims[order.key] = claim
+        if claim == (0, 0):
+            del self._claims[order.key]
+        self._reserved_micro += claim[0] - held[0]
+        self._open_lots[order.intent.token, order.intent.side] += claim[1] - held[1]
 
     def _apply_money(self, record: Record, now_ns: int) -> None:
         changed = self.positions.apply(record)
-        if changed and isinstance(record, Fill | Settled | Failed):
+        if changed and isinstance(record, _OF_TRADES):
             self.tally[_MONEY[type(record)]] += 1
         if isinstance(record, Start) and record.run_id != self._run_id:
             self._run_id = record.run_id
@@ -197,6 +202,11 @@ class Store:
         return [order for order in self.working.values() if order.state in states]
 
 
+_BY_KEY = (Signed, Done, Intent)
+_BY_ID = (Ack, Reject, Unknown, Cancel, Fill, Settled, Failed)
+_OF_MONEY = (Fill, Settled, Failed, MarketNote, Reconcile, Start)
+_OF_TRADES = (Fill, Settled, Failed)
+_OF_PLANS = (PlanBegun, PlanEnded)
 _MONEY = {
     Fill: Value.FILLS,
     Settled: Value.FILLS_SETTLED,
