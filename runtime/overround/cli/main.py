@@ -16,6 +16,7 @@ from overround.cli.replay import replay
 from overround.cli.run import run
 from overround.cli.sim import sim
 from overround.cli.stat import stat
+from overround.cli.tune import tune
 from overround.errors import OverroundError
 
 INTERRUPTED = 130
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, sim, run, replay, stat, doctor, kill, resume):
+for _command in (demo, sim, run, replay, stat, doctor, kill, resume, tune):
     app.command()(_command)
 
 
