@@ -8,6 +8,7 @@ agree to the micro-unit.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +78,8 @@ class Audit:
     failed: int = 0
     forms: Counter[str] = field(default_factory=Counter)
     """Fills by kind: taker or maker, and how the shares changed hands."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """How often a fault of the exchange hit an order of the journal's."""
 
     @property
     def difference_micro(self) -> int:
@@ -226,8 +229,14 @@ def audit(folder: Path, log: list[dict[str, Any]], address: str) -> Audit:
         exchange=exchange_books(log, address),
         ledger=journal.books(),
     )
-    _check_sending(journal, reached, result)
+    early = {
+        line["order_id"]: f"{line['order_id']} reached the exchange without {line['lacks']}"
+        for line in mine
+        if line["event"] == "unjournaled"
+    }
+    _check_sending(journal, reached, early, result)
     _check_fills(journal, parts, accepted, result)
+    result.faults = _faults(log, journal.key_of.keys())
     result.unfinished += [
         str(key) for key in journal.intents if key not in journal.done
         and not (journal.digests[key] & journal.rejected)
@@ -235,14 +244,25 @@ def audit(folder: Path, log: list[dict[str, Any]], address: str) -> Audit:
     return result
 
 
-def _check_sending(journal: _Journal, reached: dict[str, dict[str, Any]], result: Audit) -> None:
+def _faults(log: list[dict[str, Any]], own: Set[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for line in log:
+        if line["event"] == "hit":
+            found[line["fault"]] += len(own & set(line["order_ids"]))
+    return +found
+
+
+def _check_sending(
+    journal: _Journal, reached: dict[str, dict[str, Any]], seen: dict[str, str], result: Audit
+) -> None:
     for key, digests in journal.digests.items():
         if len(digests) > 1:
             result.sent_twice.append(f"intent {key} has {len(digests)} digests")
     for order_id, line in reached.items():
         sent_ms = journal.sent_ms.get(order_id)
         if order_id and (sent_ms is None or sent_ms > line["epoch_ms"]):
-            result.unjournaled.append(f"{order_id} reached the exchange, journal says {sent_ms}")
+            seen.setdefault(order_id, f"{order_id} reached the exchange, journal says {sent_ms}")
+    result.unjournaled += seen.values()
 
 
 def _check_fills(

@@ -253,7 +253,8 @@ class Rig:
         self.meters.segment.set_state(0)  # what a dead one left there says nothing of this one
         environment = {**os.environ, KEY_VARIABLE: self.key}
         if self.paths:
-            environment["PYTHONPATH"] = os.pathsep.join(self.paths)
+            known = filter(None, (environment.get("PYTHONPATH"),))
+            environment["PYTHONPATH"] = os.pathsep.join((*self.paths, *known))
         with (self.folder / "executor.log").open("ab") as log:
             self.child = subprocess.Popen(command, stderr=log, stdout=log, env=environment)
         if wait:

@@ -21,7 +21,7 @@ from typing import Any, Final
 from oracle.audit import Audit, audit, exchange_books
 from oracle.executor_rig import SHARE, Rig
 from oracle.order_campaign_desk import Desk, Place, Trader
-from oracle.order_campaign_faults import Deck
+from oracle.order_campaign_faults import POST_ONLY_AFTER_S, Deck
 from overround.clock import monotonic_ns
 from overround.config.schema import Execute, Risk
 from overround.execute.process import JOURNAL_FOLDER
@@ -66,6 +66,8 @@ class Report:
 
     seed: int
     sabotage: str
+    address: str = ""
+    """Whose journal it is, for whoever recomputes this from the files."""
     orders: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     kills: int = 0
@@ -133,7 +135,10 @@ class Campaign:
                 loss_max_micro=10**12, account_notional_max_micro=10**12,
             ),
             execute=Execute(unknown_quiet_ms=1_000, reconcile_interval_ms=500),
-            sim_options=(*SIM_OPTIONS, "--seed", str(self.plan.seed)),
+            sim_options=(
+                *SIM_OPTIONS, "--seed", str(self.plan.seed),
+                "--watch-journal", str(self.plan.folder / JOURNAL_FOLDER),
+            ),
         )  # fmt: skip
         venue = rig.settings.venue.model_copy(update={"request_timeout_ms": 1_500})
         rig.settings = rig.settings.model_copy(update={"venue": venue})
@@ -188,6 +193,7 @@ class Campaign:
                 f"stalled at {sent} orders: {_log(rig)}"
             )
             self._publish()
+            rig.venue.control("faults", switch="post-only-after", value=POST_ONLY_AFTER_S)
             for _ in range(self._random.randint(1, 2)):
                 rig.venue.control("faults", **self._deck.deal())
             self._burst()
@@ -205,10 +211,11 @@ class Campaign:
             self._pause.wait(random.random() * PAUSE_S)
             for name in [one for one, at in victim_at.items() if at == step]:
                 self._kill(name)
+        self._rig.until(self._has_room, alive=False)
+
+    def _has_room(self) -> bool:
         self._watch()
-        self._rig.until(
-            lambda: self._rig.ring.cursor - self._rig.ring.head < RING_ROOM, alive=False
-        )
+        return self._rig.ring.cursor - self._rig.ring.head < RING_ROOM
 
     def _kill(self, name: str) -> None:
         """kill -9 right behind an action, and start it again."""
@@ -365,17 +372,16 @@ class Campaign:
         rig.until(lambda: rig.ring.head == rig.ring.cursor)
         KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, monotonic_ns())
         rig.wait_settled()
-        shown = rig.venue.control("faults")["shown"]
         self._desk.close()
         status = rig.stop()
         if status:
             self._complain(f"the executor stopped with status {status}: {_log(rig)}")
-        self._judge(audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address), shown)
+        self._judge(audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address))
 
-    def _judge(self, found: Audit, shown: dict[str, int]) -> None:
+    def _judge(self, found: Audit) -> None:
         report = self.report
-        report.orders = found.sent
-        report.faults = {name: shown[name] for name in sorted(shown)}
+        report.address, report.orders = self._rig.address, found.sent
+        report.faults = dict(sorted(found.faults.items()))
         report.killed, report.kills = dict(self._killed), self._killed.total()
         report.done = dict(self._done)
         report.sent_twice = len(found.sent_twice)

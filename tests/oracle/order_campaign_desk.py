@@ -141,7 +141,7 @@ class Trader:
         """Cash, or shares of a token, in millionths."""
         kind = f"CONDITIONAL&token_id={token}" if token else "COLLATERAL"
         path = f"/balance-allowance?asset_type={kind}&signature_type=0"
-        answer = self.signed("GET", path)
+        answer = self.signed("GET", path) or self.signed("GET", path)  # an old link may be dead
         return int(answer["balance"]) if answer else None
 
 

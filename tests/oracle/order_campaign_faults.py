@@ -24,13 +24,18 @@ VALUES: Final[dict[str, tuple[float, float]]] = {
     "events-late": (100, 900),
     "settle-late": (100, 900),
     "clock-ahead": (50, 450),
-    "restart": (0.2, 0.6),
-    "post-only": (0.2, 0.8),
+    "restart": (0.05, 0.25),
+    "post-only": (0.1, 0.3),
 }
 """Least and most of what is measured. The executor's deadline lies inside ``answer-slow``."""
 
 TIMES: Final = (2, 6)
 LASTS_S: Final = (0.4, 1.5)
+REFUSES_S: Final = (0.05, 0.3)
+"""How long a switch is on under which nothing at all is taken."""
+REFUSES: Final = frozenset({"trading-disabled", "cancel-only"})
+POST_ONLY_AFTER_S: Final = 0.2
+"""What follows a restart; two minutes at the venue."""
 
 ON_PATH: Final = tuple(
     switch.name for switch in SWITCHES if switch.area in AREAS and switch.name not in NOT_AN_ORDERS
@@ -51,7 +56,7 @@ class Deck:
             self._left = list(self._names)
             self._random.shuffle(self._left)
         name = self._left.pop()
-        lasts_s = round(self._random.uniform(*LASTS_S), 3)
+        lasts_s = round(self._random.uniform(*(REFUSES_S if name in REFUSES else LASTS_S)), 3)
         return {"switch": name, "value": self._value(name), "for_s": lasts_s}
 
     def _value(self, name: str) -> float:

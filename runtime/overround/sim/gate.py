@@ -99,7 +99,7 @@ class Gate:
             if request.path.startswith(("/sim/", "/ws/")):
                 return await handler(request)
             if self._watch is not None and _posts(request):
-                self._look(self._watch, self._order_ids(_read(await request.read())))
+                self._look(self._watch, request, self._order_ids(_read(await request.read())))
             if self._limits.mode == "off" and not faults.values and not faults.http:
                 return await handler(request)
             with faults.about(await self._named(request)):
@@ -107,9 +107,11 @@ class Gate:
 
         return guarded
 
-    def _look(self, watch: JournalWatch, order_ids: list[str]) -> None:
+    def _look(self, watch: JournalWatch, request: web.Request, order_ids: list[str]) -> None:
+        member = self._member(request)
+        account = member.address if member else None
         for order_id, lacks in watch.missing(order_ids).items():
-            self._exchange.log.write("unjournaled", order_id=order_id, lacks=lacks)
+            self._exchange.log.write("unjournaled", account=account, order_id=order_id, lacks=lacks)
 
     async def _named(self, request: web.Request) -> list[str]:
         """Return the ids of the orders a request is about: posted, cancelled or asked for."""
