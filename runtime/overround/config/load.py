@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from overround.config.schema import Account, Settings
 from overround.errors import ConfigError
 
+_PASSWORD = re.compile(r"(://[^/@:]*:|password=)[^/@\s&'\"]+")
 _KEY_FILE_MODE_BITS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -53,7 +55,8 @@ def _first_problem(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         text = f"unknown key '{key}'; remove it or mend its spelling"
     else:
-        text = f"'{key}' = {first['input']!r}: {first['msg'].lower()}"
+        seen = _PASSWORD.sub(r"\1***", repr(first["input"]))
+        text = f"'{key}' = {seen}: {first['msg'].lower()}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return text + more
 

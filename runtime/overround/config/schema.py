@@ -6,11 +6,12 @@ Unknown keys are refused, so that a misspelt limit cannot silently stay at its d
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ARMED_VARIABLE = "OVERROUND_ARMED"
 """Set to 1 for the executor by whoever checked --arm; without it mode live refuses every order."""
@@ -159,6 +160,49 @@ class Risk(_Section):
     """Sustained orders a second and account."""
     orders_burst_max: Count = 60
     """The venue's own Standard tier refills 40 a second with a burst of 60."""
+    cancels_per_s_max: Count = 80
+    """Strategies' cancels a second; more wait. The executor's own and kill are not counted."""
+    cancels_burst_max: Count = 120
+    """The venue's own Standard tier allows cancels at twice the rate of orders."""
+    order_size_max_lots: Annotated[int, Field(ge=1)] = 2_000_000_000
+    """Largest order in shares (2,000): a typing mistake in a cheap market passes every limit
+    in cash."""
+    open_orders_max: Count = 1_000
+    """Orders of the account that may still trade; one cancel request takes no more."""
+    market_open_orders_max: Count = 50
+    """Orders of one market that may still trade."""
+    same_in_flight_max: Count = 1
+    """Orders of the same token, side and price whose answer is still awaited: one more is
+    taken for a strategy that repeats itself."""
+    self_cross_allowed: bool = False
+    """Whether an order may meet an own resting one; the venue would let us trade with
+    ourselves and charge the fee."""
+    market_notional_max_micro: Cash = 5_000_000_000
+    """Cost of what is held of a market plus reservations (5,000 dollars)."""
+    market_loss_max_micro: Cash = 2_500_000_000
+    """Most that a market can cost at worst since its first fill, open orders included."""
+    event_position_max_lots: Annotated[int, Field(ge=0)] = 20_000_000_000
+    """Shares of all tokens of a complete set, held and being bought (20,000)."""
+    event_notional_max_micro: Cash = 10_000_000_000
+    """Cost of what is held of a complete set plus reservations."""
+    event_loss_max_micro: Cash = 2_500_000_000
+    """Most that a complete set can cost at worst, whoever wins, open orders included."""
+    strategy_position_max_lots: Annotated[int, Field(ge=0)] = 50_000_000_000
+    """Shares that one strategy holds and is buying."""
+    strategy_notional_max_micro: Cash = 20_000_000_000
+    """Cost of what one strategy holds plus its reservations."""
+    strategy_loss_max_micro: Cash = 5_000_000_000
+    """Most that one strategy can lose at worst since the UTC day began."""
+    account_position_max_lots: Annotated[int, Field(ge=0)] = 100_000_000_000
+    """Shares of all tokens, held and being bought."""
+    account_loss_max_micro: Cash = 10_000_000_000
+    """Most that the account can lose at worst since the UTC day began, if everything open
+    fills and every outcome goes wrong."""
+    daily_loss_max_micro: Cash = 1_000_000_000
+    """Fall of the account's worth since the UTC day began at which the kill latch is set.
+    Worth counts a set at what its bids pay now or at what it redeems for at worst, if more."""
+    drawdown_max_micro: Cash = 2_000_000_000
+    """Fall of the account's worth from its highest ever at which the kill latch is set."""
 
 
 class Execute(_Section):
@@ -220,6 +264,29 @@ class Execute(_Section):
     """A quote stands at least this long before a better price replaces it; retreats never wait."""
 
 
+class Ledger(_Section):
+    """The database that the journal is projected into; trading never waits for it."""
+
+    projection: bool = True
+    """False leaves the journal alone; it can be projected at any later time."""
+    database_url: str = ""
+    """Empty: SQLite in the run's folder. Else sqlite:///path or postgresql://user@host/name; a
+    password belongs into OVERROUND_DATABASE_URL (which wins over this), PGPASSWORD or .pgpass."""
+    batch_records: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Most journal records in one transaction: what a failed one repeats."""
+    poll_ms: Milliseconds = 50
+    """How often an idle projector looks for new records."""
+    stop_limit_ms: Milliseconds = 2_000
+    """Longest time a stop waits for the projection; what is left is projected at the next start."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        if re.search(r"://[^/@]*:[^/@]*@|password=", value):
+            raise ValueError("holds a password: move it to OVERROUND_DATABASE_URL or PGPASSWORD")
+        return value
+
+
 class Supervise(_Section):
     """Processes."""
 
@@ -257,6 +324,7 @@ class Settings(_Section):
     detect: Detect = Detect()
     risk: Risk = Risk()
     execute: Execute = Execute()
+    ledger: Ledger = Ledger()
     supervise: Supervise = Supervise()
 
     @property

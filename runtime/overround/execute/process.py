@@ -32,7 +32,7 @@ from overround.execute.publish import AccountPublisher, SharedNews
 from overround.execute.rings import RingWatch
 from overround.execute.store import Store
 from overround.execute.user_stream import UserStream
-from overround.execute.wiring import Parts, build, signer_of
+from overround.execute.wiring import Parts, build, projection, signer_of, target_sources, venue_client
 from overround.ledger.export import write_ledger
 from overround.ledger.journal import Journal
 from overround.ledger.records import Reconcile, Start
@@ -62,7 +62,9 @@ def run(member: Member, settings: Settings) -> int:
         segment_bytes=settings.execute.journal_segment_bytes,
         sync_policy=settings.execute.journal_sync,
     ) as journal:
-        uvloop.run(ExecutorProcess(member, settings, journal).main())
+        process = ExecutorProcess(member, settings, journal)
+        with projection(settings, journal, member.run_dir, member.meters):
+            uvloop.run(process.main())
     return 0
 
 
@@ -119,13 +121,7 @@ class ExecutorProcess:
         self._store.commit(
             Start(self._member.run_id, generation, mode, self._signer.address), self._now()
         )
-        async with VenueClient(
-            self._settings.venue.rest_url,
-            self._signer,
-            chain_id=self._settings.venue.chain_id,
-            timeout_ms=self._settings.venue.request_timeout_ms,
-            epoch_s=clock.epoch_s,
-        ) as client:
+        async with venue_client(self._settings, self._signer, self._news) as client:
             if await self._until_stopped(self._connect(client)):
                 self._trade(client)
                 await self._stopped.wait()
@@ -234,6 +230,8 @@ class ExecutorProcess:
         self._every(PUBLISH_S, self._publisher.publish)
         self._every(HOUSEKEEPING_S, self._housekeep)
         self._every(PLANS_S, self._carry_plans)
+        parts.quotes.watch(target_sources(self._member, settings))
+        self._every(settings.execute.quote_interval_ms / 1_000, self._carry_quotes)
         loop = asyncio.get_running_loop()
         for key in self._member.keys("intents-"):
             watch = RingWatch(
@@ -266,6 +264,9 @@ class ExecutorProcess:
     def _carry_plans(self) -> None:
         if self._parts.core.ready:
             self._dispatch(self._parts.plans.step())
+
+    def _carry_quotes(self) -> None:
+        self._dispatch(self._parts.quotes.step())
 
     def _dispatch(self, submissions: Iterable[Submission]) -> None:
         core, desk = self._parts.core, self._parts.desk

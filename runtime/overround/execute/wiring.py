@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import NamedTuple
+
+import structlog
 
 from overround import clock
 from overround.config.load import load_private_key
@@ -18,13 +23,17 @@ from overround.execute.executor import Executor
 from overround.execute.markets import Markets
 from overround.execute.news import News
 from overround.execute.plans import PlanDesk
+from overround.execute.quotes import QuoteDesk, TargetSource
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
+from overround.ledger.journal import Journal
+from overround.ledger.writer import Counts, LedgerWriter, Options
+from overround.shm.member import Member
 from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.orders import OrderSigner
 
-__all__ = ["Parts", "build", "signer_of"]
+__all__ = ["Parts", "build", "projection", "signer_of", "target_sources", "venue_client"]
 
 
 class Parts(NamedTuple):
@@ -35,6 +44,7 @@ class Parts(NamedTuple):
     resolver: Resolver
     desk: AccountDesk
     plans: PlanDesk
+    quotes: QuoteDesk
 
 
 def signer_of(settings: Settings) -> Signer:
@@ -44,6 +54,19 @@ def signer_of(settings: Settings) -> Signer:
     if shadow and account.private_key_file is None and not os.environ.get(account.private_key_env):
         return Signer(secrets.token_bytes(32))  # nothing is sent: any key signs as well
     return Signer(load_private_key(account))
+
+
+def venue_client(settings: Settings, signer: Signer, news: News) -> VenueClient:
+    """Return the client that ``[execute] client`` names, not yet open."""
+    return VenueClient(
+        settings.venue.rest_url,
+        signer,
+        chain_id=settings.venue.chain_id,
+        timeout_ms=settings.venue.request_timeout_ms,
+        epoch_s=clock.epoch_s,
+        settings=settings.execute,
+        news=news,
+    )
 
 
 def build(
@@ -70,7 +93,12 @@ def build(
     )
     core = Executor(
         store,
-        RiskGate(settings.risk, settings.mode, armed=os.environ.get(ARMED_VARIABLE) == "1"),
+        RiskGate(
+            settings.risk,
+            settings.mode,
+            armed=os.environ.get(ARMED_VARIABLE) == "1",
+            own=store.own.exposures,
+        ),
         markets,
         builder,
         news,
@@ -111,4 +139,51 @@ def build(
         epoch_ms=clock.epoch_ms,
         run_id=run_id,
     )
-    return Parts(core, settlement, resolver, desk, plans)
+    quotes = QuoteDesk(
+        store,
+        core,
+        markets,
+        news,
+        settings.execute,
+        clock=now,
+        epoch_ms=clock.epoch_ms,
+        run_id=run_id,
+    )
+    return Parts(core, settlement, resolver, desk, plans, quotes)
+
+
+def target_sources(member: Member, settings: Settings) -> list[TargetSource]:
+    """Return the wanted quotes of every producer of the run."""
+    numbers = {row.name: row.number for row in member.roster.processes()}
+    lease_ns = settings.supervise.trust_lease_ms * clock.NS_PER_MS
+    return [
+        TargetSource(member.open(key), numbers[key.removeprefix("targets-")], lease_ns)
+        for key in member.keys("targets-")
+    ]
+
+
+def projection(
+    settings: Settings, journal: Journal, run_dir: Path, counts: Counts
+) -> AbstractContextManager[object]:
+    """Return what keeps the journal projected into the database while it is entered."""
+    wanted = settings.ledger
+    if not wanted.projection:
+        return contextlib.nullcontext()
+    log = structlog.get_logger()
+    environment = dict(os.environ)
+    environment.pop(settings.account.private_key_env, None)  # it has no use for the key
+    return LedgerWriter(
+        journal.folder,
+        run_dir,
+        Options(
+            instance=settings.instance,
+            database_url=wanted.database_url,
+            batch_records=wanted.batch_records,
+            poll_ms=wanted.poll_ms,
+            stop_limit_ms=wanted.stop_limit_ms,
+        ),
+        counts=counts,
+        newest=lambda: journal.next_sequence - 1,
+        notice=lambda text: log.warning("ledger", text=text),
+        environment=environment,
+    )

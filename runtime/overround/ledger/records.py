@@ -29,10 +29,13 @@ __all__ = [
     "MarketNote",
     "PlanBegun",
     "PlanEnded",
+    "PoolVoid",
+    "Pooled",
     "PlanKey",
     "Reconcile",
     "Record",
     "Reject",
+    "RiskMark",
     "Sent",
     "Settled",
     "Signed",
@@ -60,6 +63,9 @@ class Kind(IntEnum):
     RECONCILE = 12
     START = 13
     MARKET = 14
+    POOLED = 15
+    POOL_VOID = 16
+    RISK = 17
     PLAN = 18
     PLAN_END = 19
 
@@ -129,7 +135,8 @@ class Intent(Record, frozen=True):
     size_lots: int
     edge_micro: int
     created_epoch_ms: int
-    """Also the order's signed timestamp: with the key it fixes the digest."""
+    """Also the order's signed timestamp, unless it was signed ahead: with the key it fixes the
+    digest."""
     target: int = 0
     expiration_s: int = 0
     """Wall time (s) that a GTD order states to the venue; 0 for every other."""
@@ -156,11 +163,38 @@ class Signed(Record, frozen=True):
     reserved_micro: int
     """Cash that its fills and their fees can cost at most; 0 for a sale."""
     body: bytes
+    pool: int = 0
+    """Number of the POOLED record whose order this is; 0 if it was signed for the intent."""
 
     @property
     def key(self) -> IntentKey:
         """Of the intent it serves."""
         return IntentKey(self.run_id, self.producer, self.sequence)
+
+
+class Pooled(Record, frozen=True):
+    """An order signed ahead of any intent. It serves at most one: SIGNED names its number.
+
+    The order lives in the memory of the process that signed it and ends with it, so a START ends
+    the use of every number before it.
+    """
+
+    number: int
+    """Counts up over the life of a journal."""
+    order_id: str
+    token: str
+    side: int
+    price_ticks: int
+    maker_micro: int
+    taker_micro: int
+    timestamp_ms: int
+
+
+class PoolVoid(Record, frozen=True):
+    """These pooled orders will serve nobody: aged, or signed for terms that are no more."""
+
+    numbers: tuple[int, ...]
+    reason: str
 
 
 class Sent(Record, frozen=True):
@@ -315,6 +349,24 @@ class PlanEnded(Record, frozen=True):
         return PlanKey(self.run_id, self.producer, self.plan)
 
 
+class RiskMark(Record, frozen=True):
+    """What the loss stops count from. ``cause``: day, peak, resume.
+
+    Worth is the account's P&L since the journal began, micro-units. ``bases`` are the worst
+    cases of what is held, one (strategy, micro-units) each, -1 the account; empty leaves them.
+    """
+
+    cause: str
+    utc_day: int
+    """Days since 1970-01-01 UTC."""
+    day_worth_micro: int
+    peak_worth_micro: int
+    bases: tuple[tuple[int, int], ...] = ()
+    epoch_ms: int = 0
+    worst_micro: int | None = None
+    """Where the run's loss counts from; None leaves it where it was."""
+
+
 _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.INTENT: Intent,
     Kind.SIGNED: Signed,
@@ -330,6 +382,9 @@ _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.RECONCILE: Reconcile,
     Kind.START: Start,
     Kind.MARKET: MarketNote,
+    Kind.POOLED: Pooled,
+    Kind.POOL_VOID: PoolVoid,
+    Kind.RISK: RiskMark,
     Kind.PLAN: PlanBegun,
     Kind.PLAN_END: PlanEnded,
 }

@@ -100,6 +100,16 @@ class Value(IntEnum):
     ORDERS_RESENT = 99
     USER_MALFORMED = 100
     SETTLE_OVERDUE = 101
+    LEDGER_RECORDS = 102
+    LEDGER_FAILURES = 103
+    LEDGER_LAG_RECORDS = 104
+    HTTP_CONNECTS = 105
+    HTTP_CONNECTS_FAILED = 106
+    HTTP_NO_ANSWER = 107
+    ORDERS_HELD = 108
+    VENUE_TROUBLES = 109
+    VENUE_PAUSES = 110
+    CLOCK_OFFSET_MS = 111
     PLANS_BEGUN = 119
     PLANS_REPAIRED = 120
     QUOTES_PLACED = 121
@@ -121,6 +131,7 @@ class Histogram(IntEnum):
     SEND_TO_ACK = 9
     RECV_TO_SENT = 10
     ACK_TO_SETTLED = 11
+    HTTP_WAIT = 12
 
 
 class Kind(StrEnum):
@@ -149,6 +160,8 @@ _GAUGES = frozenset(
         Value.PNL_MICRO,
         Value.FEES_MICRO,
         Value.CASH_MICRO,
+        Value.LEDGER_LAG_RECORDS,
+        Value.CLOCK_OFFSET_MS,
     }
 )
 
@@ -229,6 +242,16 @@ _HELP: dict[Value, str] = {
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
     Value.USER_MALFORMED: "events of the user channel that could not be read",
     Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
+    Value.LEDGER_RECORDS: "journal records projected into the database",
+    Value.LEDGER_FAILURES: "transactions of the database that failed, and deaths of its projector",
+    Value.LEDGER_LAG_RECORDS: "journal records that are not in the database yet",
+    Value.HTTP_CONNECTS: "connections to the venue's REST interface opened",
+    Value.HTTP_CONNECTS_FAILED: "such connections that failed, or were closed before any answer",
+    Value.HTTP_NO_ANSWER: "requests whose bytes were sent and that got no whole answer",
+    Value.ORDERS_HELD: "orders not sent: no connection, budget, pause, clock or login",
+    Value.VENUE_TROUBLES: "answers that show a trouble of the venue (425, 429, 503, 5xx, 401)",
+    Value.VENUE_PAUSES: "times orders or queries were held back because of a trouble",
+    Value.CLOCK_OFFSET_MS: "venue's clock minus ours, measured to half a second",
     Value.PLANS_BEGUN: "plans of several legs that passed the gate",
     Value.PLANS_REPAIRED: "orders that complete a missed leg or sell a filled one back",
     Value.QUOTES_PLACED: "orders placed for the quotes strategies want",
@@ -248,12 +271,14 @@ STAGES: dict[Histogram, str] = {
     Histogram.SEND_TO_ACK: "first byte of a request to its answer",
     Histogram.RECV_TO_SENT: "receipt of the change that caused an order to its first byte",
     Histogram.ACK_TO_SETTLED: "venue's answer to settlement",
+    Histogram.HTTP_WAIT: "waiting for a connection and for rate tokens before a request is sent",
 }
 
 
 def metric(value: Value) -> Metric:
     """Return the table row of a counter or gauge."""
-    unit = {"MICRO": "micro-units", "BYTES": "bytes"}.get(value.name.rpartition("_")[2], "count")
+    units = {"MICRO": "micro-units", "BYTES": "bytes", "MS": "ms"}
+    unit = units.get(value.name.rpartition("_")[2], "count")
     kind = Kind.GAUGE if value in _GAUGES else Kind.COUNTER
     return Metric(value.value, value.name.lower(), unit, kind, _HELP[value])
 
