@@ -16,6 +16,7 @@ import msgspec
 from overround.execute import account, order, settle
 from overround.execute.build import OrderBuilder
 from overround.execute.executor import Submission
+from overround.execute.lifetable import OrderEvent
 from overround.execute.order import Order, OrderState
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
@@ -53,7 +54,7 @@ def new_salt() -> None:
             stores[-1].commit(again(next(salts)), one.touched_ns)
         return Submission((one,), attempt=one.attempts + 1)
 
-    order._ALLOWED[Signed] |= {OrderState.UNKNOWN}
+    order.LEADS[OrderState.UNKNOWN, OrderEvent.SIGNED] = OrderState.SIGNED
     OrderBuilder.sign = remember  # type: ignore[method-assign]
     Store.__init__ = know  # type: ignore[method-assign]
     account.resend = resend
@@ -62,8 +63,9 @@ def new_salt() -> None:
 def skip_journal() -> None:
     """Bytes of one order in three leave without a record that they do."""
     commit, numbers = Store.commit, itertools.count(1)
-    for kind in (order.Ack, order.Reject, order.Unknown, order.Cancel):
-        order._ALLOWED[kind] |= {OrderState.SIGNED}
+    for (state, event), leads in list(order.LEADS.items()):
+        if state is OrderState.SENT:
+            order.LEADS.setdefault((OrderState.SIGNED, event), leads)
 
     def skip(self: Store, record: Record, now_ns: int) -> int:
         if isinstance(record, Sent) and not next(numbers) % SKIPPED_EVERY:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from overround.cli.faultpage import faults_page
+from overround.cli.orderpage import orders_page
 from overround.config.schema import Settings
 from overround.observe.metrics import STAGES, metrics
 
@@ -22,6 +23,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "commands.md": commands_page(),
         "faults.md": faults_page(),
+        "orders.md": orders_page(),
     }
 
 

@@ -17,10 +17,10 @@ that turns up alive is taken up again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
 from overround.errors import InvariantError
+from overround.execute.lifetable import ARROWS, OrderEvent, OrderState
 from overround.layout.intent import BUY
 from overround.ledger.records import (
     Ack,
@@ -35,26 +35,13 @@ from overround.ledger.records import (
     Unknown,
 )
 
-__all__ = ["DUST_LOTS", "Order", "OrderState", "advance"]
+__all__ = ["DUST_LOTS", "LEADS", "Order", "OrderState", "advance", "event_of"]
 
 DUST_LOTS: Final = 10_000
 """0.01 share: the venue may leave or overfill that much; less than that open counts as filled."""
 
 _TAKING: Final = (2, 3)
 """FOK and FAK never rest."""
-
-
-class OrderState(IntEnum):
-    """Where an order stands, as far as the journal knows."""
-
-    NEW = 1
-    SIGNED = 2
-    SENT = 3
-    UNKNOWN = 4
-    DELAYED = 5
-    LIVE = 6
-    CLOSED = 7
-    DONE = 8
 
 
 @dataclass(slots=True)
@@ -140,70 +127,65 @@ class Order:
         return -(-self.signed.reserved_micro * open_lots // self.size_lots), open_lots
 
 
-_ACK_LEADS: Final = {
-    "live": OrderState.LIVE,
-    "unmatched": OrderState.LIVE,
-    "delayed": OrderState.DELAYED,
-    "duplicated": OrderState.UNKNOWN,
+LEADS: Final = {(arrow.state, arrow.event): arrow.leads for arrow in ARROWS}
+
+_OF_ACK: Final = {
+    "delayed": OrderEvent.DELAYED,
+    "duplicated": OrderEvent.DUPLICATED,
+}
+_OF_RECORD: Final[dict[type[Record], OrderEvent]] = {
+    Signed: OrderEvent.SIGNED,
+    Sent: OrderEvent.SENT,
+    Reject: OrderEvent.REJECTED,
+    Unknown: OrderEvent.SILENCE,
+    Done: OrderEvent.ENDED,
 }
 
-_ALLOWED: Final[dict[type[Record], frozenset[OrderState]]] = {
-    Signed: frozenset({OrderState.NEW}),
-    Sent: frozenset({OrderState.SIGNED, OrderState.UNKNOWN}),
-    Ack: frozenset(OrderState) - {OrderState.NEW, OrderState.SIGNED},
-    Reject: frozenset({OrderState.SENT}),
-    Unknown: frozenset({OrderState.SENT, OrderState.UNKNOWN}),
-    Cancel: frozenset(OrderState) - {OrderState.NEW, OrderState.SIGNED},
-    Done: frozenset(OrderState) - {OrderState.DONE},
-}
+
+def event_of(order: Order, record: Record) -> OrderEvent | None:
+    """Return what a record says of an order, None if it is none of an order's."""
+    if isinstance(record, Ack):
+        return _OF_ACK.get(record.status) or _taken(order, record)
+    if isinstance(record, Cancel):
+        return OrderEvent.CANCEL_ASKED if record.asked else OrderEvent.GONE
+    return _OF_RECORD.get(type(record))
+
+
+def _taken(order: Order, ack: Ack) -> OrderEvent:
+    if order.taking and ack.status not in ("live", "unmatched"):
+        return OrderEvent.TRADED
+    if ack.source == "response":
+        return OrderEvent.LIVE_ANSWERED
+    return OrderEvent.LIVE_SEEN
 
 
 def advance(order: Order, record: Record) -> None:
     """Move an order by one record. Raises InvariantError if the table has no such arrow."""
-    allowed = _ALLOWED.get(type(record))
-    if allowed is None or order.state not in allowed:
+    event = event_of(order, record)
+    leads = LEADS.get((order.state, event)) if event is not None else None
+    if leads is None:
         raise InvariantError(
             f"order {order.intent.key} {order.order_id}: {type(record).__name__}"
             f" cannot follow state {order.state.name}"
         )
+    order.state = leads
     if isinstance(record, Signed):
-        order.signed, order.state = record, OrderState.SIGNED
+        order.signed = record
     elif isinstance(record, Sent):
-        order.attempts, order.state = record.attempt, OrderState.SENT
+        order.attempts = record.attempt
     elif isinstance(record, Ack):
-        _acknowledge(order, record)
+        order.acknowledged = True
+        order.trades_expected.update(record.trade_ids)
+        order.matched_lots = max(order.matched_lots, record.matched_lots)
     elif isinstance(record, Unknown):
-        order.text, order.state = record.cause, OrderState.UNKNOWN
+        order.text = record.cause
     elif isinstance(record, Cancel):
-        _cancel(order, record)
+        order.cancel_asked = order.cancel_asked or record.asked
+        if not record.asked:
+            order.matched_lots = max(order.matched_lots, record.matched_lots)
     elif isinstance(record, Reject):
-        order.reason, order.text, order.state = record.reason, record.text, OrderState.DONE
+        order.reason, order.text = record.reason, record.text
     elif isinstance(record, Done):
         order.refused = record.refused
         order.reason = record.reason or order.reason
-        order.text, order.state = record.text or order.text, OrderState.DONE
-
-
-def _acknowledge(order: Order, record: Ack) -> None:
-    order.acknowledged = True
-    order.trades_expected.update(record.trade_ids)
-    order.matched_lots = max(order.matched_lots, record.matched_lots)
-    leads = _ACK_LEADS.get(record.status)
-    if leads is None:  # matched: nothing of a taking order rests, something of another may
-        leads = OrderState.CLOSED if order.taking else OrderState.LIVE
-    if order.state is OrderState.CLOSED and leads is not OrderState.LIVE:
-        return
-    if order.state is OrderState.CLOSED and record.source == "response":
-        return  # the user channel was faster than the answer
-    if order.state is OrderState.DONE and leads is not OrderState.LIVE:
-        return
-    order.state = leads
-
-
-def _cancel(order: Order, record: Cancel) -> None:
-    if record.asked:
-        order.cancel_asked = True
-        return
-    order.matched_lots = max(order.matched_lots, record.matched_lots)
-    if order.state is not OrderState.DONE:
-        order.state = OrderState.CLOSED
+        order.text = record.text or order.text
