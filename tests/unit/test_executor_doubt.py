@@ -243,3 +243,24 @@ def test_a_cancel_of_an_order_still_waiting_to_be_sent_keeps_it_here(desk: Desk)
     assert not desk.core.begin(waiting)
     assert desk.order(0).state is OrderState.DONE
     assert refusals(desk) == [RefusalCode.EXPIRED]
+
+
+def test_an_order_that_two_errands_would_repeat_is_repeated_once(desk: Desk) -> None:
+    lose(desk)
+    order = desk.order(0)
+    desk.tick(10)
+    remedies = [desk.resolver.resolve(order, None, desk.now_ns) for _ in range(2)]
+    assert [one.kind for one in remedies if one is not None] == [RemedyKind.RESEND] * 2
+    assert desk.core.begin(resend(order))
+    assert not desk.core.begin(resend(order))
+    assert desk.store.tally[Value.ORDERS_RESENT] == 1
+
+
+def test_an_order_found_meanwhile_is_not_repeated(desk: Desk) -> None:
+    lose(desk)
+    order = desk.order(0)
+    again = resend(order)
+    desk.settlement.on_trade(taker_trade(order.order_id, market(3)))
+    desk.resolver.resolve(order, None, desk.now_ns)
+    assert order.state is not OrderState.UNKNOWN
+    assert not desk.core.begin(again)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from overround.decide.risk import AccountView, OrderView, Refusal, RefusalCode, RiskGate
 from overround.errors import OrderError
@@ -19,6 +19,8 @@ from overround.execute.intents import RingIntent
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
 from overround.execute.order import Order, OrderState
+from overround.execute.pool import OrderPool, Ready
+from overround.execute.own import proceeds_micro
 from overround.execute.store import Store
 from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import (
@@ -29,6 +31,7 @@ from overround.ledger.records import (
     IntentKey,
     Reject,
     Sent,
+    Signed,
     Unknown,
 )
 from overround.observe.metrics import Histogram, Value
@@ -71,6 +74,8 @@ class _Leg:
     order: Order
     market: MarketInfo
     prepared: Prepared | None = None
+    ready: Ready | None = None
+    """The order of the pool that it would take."""
 
 
 @dataclass(slots=True)
@@ -100,6 +105,7 @@ class Executor:
         trip: Callable[[str], None],
         shadow: bool = False,
         account: int = 0,
+        pool: OrderPool | None = None,
     ) -> None:
         self.store = store
         self.gate = gate
@@ -119,6 +125,8 @@ class Executor:
         self._trip = trip
         self._shadow = shadow
         self._account = account
+        self._pool = pool
+        self._untold: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._plans: dict[tuple[int, int], list[_Leg]] = {}
 
     @property
@@ -126,17 +134,33 @@ class Executor:
         """Whether the kill latch is set: nothing is sent."""
         return self._killed()
 
-    def take(self, messages: Iterable[RingIntent]) -> list[Submission]:
+    def take(
+        self,
+        messages: Iterable[RingIntent],
+        send_now: Callable[[Submission], bool] | None = None,
+    ) -> list[Submission]:
         """Journal these intents and return what is ready to be sent.
 
-        After the return the ring may be advanced: every one is in the journal, or was before.
+        ``send_now`` is offered each submission before the next intent is looked at, and returns
+        whether it has sent it; those are not returned. After the return the ring may be advanced:
+        every intent is in the journal, or was before.
         """
         ready: list[Submission] = []
         for message in messages:
             submission = self._take(message)
-            if submission is not None:
+            if submission is not None and not (send_now and send_now(submission)):
                 ready.append(submission)
+            self.tell()
         return ready
+
+    def tell(self) -> None:
+        """Give out the news of the last steps; they waited until the bytes had left."""
+        untold, self._untold = self._untold, []
+        for call, values in untold:
+            call(*values)
+
+    def _later(self, call: Callable[..., None], *values: Any) -> None:
+        self._untold.append((call, values))
 
     def _take(self, message: RingIntent) -> Submission | None:
         now_ns = self._clock()
@@ -147,7 +171,8 @@ class Executor:
         if key in self.store.by_key:
             self.news.count(Value.INTENTS_DUPLICATE)
             return None
-        self.news.time(Histogram.INTENT_TO_TAKEN, max(0, now_ns - message.created_ns))
+        taken_ns = max(0, now_ns - message.created_ns)
+        self._later(self.news.time, Histogram.INTENT_TO_TAKEN, taken_ns)
         market = self.markets.info(message.market)
         order = self._journal_intent(key, message, market, now_ns)
         order.expires_ns = message.expires_ns
@@ -232,7 +257,7 @@ class Executor:
     def _decide(self, legs: list[_Leg]) -> Submission | None:
         begun_ns = self._clock()
         refusal, guilty = self._judge(legs, begun_ns)
-        self.news.time(Histogram.GATE, self._clock() - begun_ns)
+        self._later(self.news.time, Histogram.GATE, self._clock() - begun_ns)
         if refusal is None and len(legs) > 1 and self.open_plan is not None:
             refusal = self.open_plan([(leg.order.intent, leg.market) for leg in legs])
             guilty = -1
@@ -240,13 +265,12 @@ class Executor:
             self.refuse([leg.order for leg in legs], refusal, guilty)
             return None
         for leg in legs:
-            assert leg.prepared is not None
             begun_ns = self._clock()
-            signed = self.builder.sign(leg.order.intent, leg.market, leg.prepared)
+            signed = self._sign(leg)
             signed_ns = self._clock()
             self.store.commit(signed, signed_ns)
-            self.news.time(Histogram.SIGN, signed_ns - begun_ns)
-            self.news.time(Histogram.JOURNAL, self._clock() - signed_ns)
+            self._later(self.news.time, Histogram.SIGN, signed_ns - begun_ns)
+            self._later(self.news.time, Histogram.JOURNAL, self._clock() - signed_ns)
         orders = tuple(leg.order for leg in legs)
         if self._shadow:
             self.refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
@@ -254,6 +278,17 @@ class Executor:
         if legs[0].message.flags & IntentFlag.ORDERED:
             orders = orders[:1]  # the plan desk releases the others
         return Submission(orders, legs[0].message.event_recv_ns)
+
+    def _sign(self, leg: _Leg) -> Signed:
+        """Return the order of a leg that the gate let through: out of the pool, or signed now."""
+        intent, ready, pool = leg.order.intent, leg.ready, self._pool
+        hit = pool is not None and ready is not None and pool.take(ready)
+        if pool is not None:
+            self._later(pool.note, intent, leg.market, hit)
+        if hit and ready is not None:
+            return ready.sealed.signed(intent, ready.prepared, ready.number)
+        assert leg.prepared is not None
+        return self.builder.sign(intent, leg.market, leg.prepared)
 
     def _judge(self, legs: list[_Leg], now_ns: int) -> tuple[Refusal | None, int]:
         extra = _Extra()
@@ -263,20 +298,27 @@ class Executor:
                 return refusal, position
         return None, 0
 
+    def _prepare(self, leg: _Leg, tick_ticks: int, now_ns: int) -> str:
+        """Set a leg's amounts, its order if the pool has it; return why it cannot be built."""
+        intent = leg.order.intent
+        if self._pool is not None:
+            leg.ready = self._pool.find(intent, leg.market, tick_ticks, now_ns)
+            if leg.ready is not None:
+                leg.prepared = leg.ready.prepared
+                return ""
+        try:
+            leg.prepared = self.builder.prepare(intent, leg.market, tick_ticks)
+        except OrderError as error:
+            return str(error)
+        return ""
+
     def _judge_leg(self, leg: _Leg, extra: _Extra, now_ns: int) -> Refusal | None:
         intent, message = leg.order.intent, leg.message
         if not self.ready:
             return Refusal(RefusalCode.NOT_READY, "the account is not reconciled yet")
         book, tick_ticks = self.markets.book(message.market, now_ns)
-        unbuildable = ""
-        cost_micro = 0
-        try:
-            leg.prepared = self.builder.prepare(
-                intent, leg.market, tick_ticks or leg.market.tick_ticks
-            )
-            cost_micro = leg.prepared.cost_micro
-        except OrderError as error:
-            unbuildable = str(error)
+        unbuildable = self._prepare(leg, tick_ticks or leg.market.tick_ticks, now_ns)
+        cost_micro = leg.prepared.cost_micro if leg.prepared is not None else 0
         refusal = self.gate.admit(
             OrderView(
                 outcome=intent.outcome,
@@ -287,6 +329,10 @@ class Executor:
                 ingress_epoch=message.ingress_epoch,
                 takes=leg.order.taking,
                 whole=intent.legs > 1 or intent.order_type == OrderType.FOK,
+                key=leg.order.key,
+                condition_id=intent.condition_id,
+                strategy=intent.strategy,
+                proceeds_micro=_proceeds(intent, leg.market),
             ),
             leg.market.view(tick_ticks),
             book,
@@ -337,6 +383,9 @@ class Executor:
         Call it right before the first byte is handed over, with nothing awaited in between.
         """
         now_ns = self._clock()
+        ready = OrderState.SIGNED if submission.attempt == 1 else OrderState.UNKNOWN
+        if any(order.state is not ready or order.in_flight for order in submission.orders):
+            return False  # another errand was faster, or an answer came after all
         refusal = None
         if self._killed():
             refusal = Refusal(RefusalCode.KILLED, "the kill latch was set before the send")
@@ -353,13 +402,18 @@ class Executor:
         first = submission.attempt == 1
         for order in submission.orders:
             order.in_flight = True
-            self.news.report(ReportKind.SENT, order.intent, order_id=order.order_id)
+            self._later(self._report_sent, order)
         if first and submission.event_recv_ns:
-            self.news.time(Histogram.RECV_TO_SENT, max(0, now_ns - submission.event_recv_ns))
+            elapsed_ns = max(0, now_ns - submission.event_recv_ns)
+            self._later(self.news.time, Histogram.RECV_TO_SENT, elapsed_ns)
         return True
+
+    def _report_sent(self, order: Order) -> None:
+        self.news.report(ReportKind.SENT, order.intent, order_id=order.order_id)
 
     def answer(self, submission: Submission, answers: Sequence[OrderAnswer]) -> list[Order]:
         """Apply the venue's answers, one an order; return the orders they touch."""
+        self.tell()
         now_ns = self._clock()
         self.news.time(Histogram.SEND_TO_ACK, max(0, now_ns - submission.sent_ns))
         for order, answer in zip(submission.orders, answers, strict=True):
@@ -381,6 +435,7 @@ class Executor:
 
     def unsent(self, submission: Submission, text: str) -> None:
         """Say that no byte of a submission left (no connection): it does not exist there."""
+        self.tell()
         now_ns = self._clock()
         for order in submission.orders:
             order.in_flight = False
@@ -424,6 +479,15 @@ class Executor:
         """Journal the wish to cancel an order and queue it for the transport."""
         self.store.commit(Cancel(order.order_id, True, reason), self._clock())
         self.cancels.append(order)
+
+
+def _proceeds(intent: Intent, market: MarketInfo) -> int:
+    """Return the least that a sale brings, 0 for a purchase."""
+    if intent.side == BUY:
+        return 0
+    return proceeds_micro(
+        intent.size_lots, intent.price_ticks, market.fee_rate_ppm, market.fee_exponent
+    )
 
 
 def acknowledge(store: Store, news: News, order: Order, ack: Ack, now_ns: int) -> None:
