@@ -6,6 +6,9 @@ and however often: a second signing cannot make a second order.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Final, NamedTuple, Protocol
+
 from overround.errors import OrderError
 from overround.execute.markets import MarketInfo
 from overround.layout.intent import BUY, IntentFlag
@@ -15,6 +18,7 @@ from overround.venues.contract import OrderType
 from overround.venues.polymarket.amounts import limit_amounts, taking_amounts
 from overround.venues.polymarket.fees import fee_micro
 from overround.venues.polymarket.orders import (
+    Domain,
     OrderParams,
     OrderSigner,
     SignatureType,
@@ -42,6 +46,59 @@ class Prepared:
         self.taker_micro = taker_micro
         self.cost_micro = cost_micro
         """Most that a purchase and its fee can cost; 0 for a sale."""
+
+
+class Terms(Protocol):
+    """What of an intent goes into its order, next to amounts and market."""
+
+    @property
+    def outcome(self) -> int:
+        """0 YES, 1 NO."""
+
+    @property
+    def side(self) -> int:
+        """0 BUY, 1 SELL."""
+
+    @property
+    def order_type(self) -> int:
+        """An ``OrderType``."""
+
+    @property
+    def flags(self) -> int:
+        """``IntentFlag`` bits."""
+
+
+class Sealed(NamedTuple):
+    """An order that can be sent: its id, and the exact body."""
+
+    order_id: str
+    salt: int
+    timestamp_ms: int
+    body: bytes
+
+    def signed(self, intent: Intent, prepared: Prepared, pool: int = 0) -> Signed:
+        """Return the SIGNED record by which it serves an intent."""
+        return Signed(
+            intent.run_id,
+            intent.producer,
+            intent.sequence,
+            self.order_id,
+            self.salt,
+            self.timestamp_ms,
+            prepared.maker_micro,
+            prepared.taker_micro,
+            prepared.cost_micro,
+            self.body,
+            pool,
+        )
+
+
+ORDER_TYPES: Final = tuple(OrderType)
+_token_id = lru_cache(maxsize=4096)(int)
+
+
+def _domain(market: MarketInfo, chain_id: int) -> Domain:
+    return exchange_domain(neg_risk=market.neg_risk, protocol=market.protocol, chain_id=chain_id)
 
 
 class OrderBuilder:
@@ -75,15 +132,30 @@ class OrderBuilder:
 
     def prepare(self, intent: Intent, market: MarketInfo, tick_ticks: int) -> Prepared:
         """Return the amounts; OrderError if the venue could not take such an order."""
-        taking = intent.order_type in (OrderType.FOK, OrderType.FAK)
-        amounts = taking_amounts if taking else limit_amounts
-        maker, taker = amounts(intent.side, intent.price_ticks, intent.size_lots, tick_ticks)
+        prepared = self.amounts(
+            intent.order_type, intent.side, intent.price_ticks, intent.size_lots, market, tick_ticks
+        )
         life_ms = 1_000 * intent.expiration_s - intent.created_epoch_ms
         if intent.order_type == OrderType.GTD and life_ms < 1_000 * GTD_AHEAD_S:
             raise OrderError(
                 f"GTD order states {life_ms} ms ahead: the venue refuses less than {GTD_AHEAD_S} s"
             )
-        if intent.side != BUY:
+        return prepared
+
+    def amounts(
+        self,
+        order_type: int,
+        side: int,
+        price_ticks: int,
+        size_lots: int,
+        market: MarketInfo,
+        tick_ticks: int,
+    ) -> Prepared:
+        """Return what such an order signs and may cost; OrderError if it cannot be."""
+        taking = order_type in (OrderType.FOK, OrderType.FAK)
+        amounts = taking_amounts if taking else limit_amounts
+        maker, taker = amounts(side, price_ticks, size_lots, tick_ticks)
+        if side != BUY:
             return Prepared(maker, taker, 0)
         if taking:
             # It spends its cash, so a better price buys more shares: cash / p of them, each with a
@@ -91,45 +163,50 @@ class OrderBuilder:
             fee = -(-maker * market.fee_rate_ppm // MICRO_PER_UNIT)
         else:
             # Its shares are fixed and may cost less; the fee is largest nearest one half.
-            worst_ticks = min(intent.price_ticks, _HALF_TICKS)
+            worst_ticks = min(price_ticks, _HALF_TICKS)
             fee = fee_micro(taker, worst_ticks, market.fee_rate_ppm, market.fee_exponent)
         return Prepared(maker, taker, maker + fee)
 
     def sign(self, intent: Intent, market: MarketInfo, prepared: Prepared) -> Signed:
         """Return the SIGNED record with the exact bytes to send."""
-        key = f"{intent.run_id}:{intent.producer}:{intent.sequence}:{self._signer.address}"
-        salt = order_salt(key.encode())
+        sealed = self.seal(
+            f"{intent.run_id}:{intent.producer}:{intent.sequence}",
+            intent.created_epoch_ms,
+            market,
+            intent,
+            prepared,
+            expiration_s=intent.expiration_s if intent.order_type == OrderType.GTD else 0,
+        )
+        return sealed.signed(intent, prepared)
+
+    def seal(
+        self,
+        key: str,
+        timestamp_ms: int,
+        market: MarketInfo,
+        terms: Terms,
+        prepared: Prepared,
+        *,
+        expiration_s: int = 0,
+    ) -> Sealed:
+        """Sign an order whose salt follows from ``key``; the same input gives the same bytes."""
         params = OrderParams(
-            salt=salt,
-            maker=self._maker,
-            signer=self._named,
-            token_id=int(intent.token),
-            maker_amount=prepared.maker_micro,
-            taker_amount=prepared.taker_micro,
-            side=intent.side,
-            signature_type=self._type,
-            timestamp_ms=intent.created_epoch_ms,
+            order_salt(f"{key}:{self._signer.address}".encode()),
+            self._maker,
+            self._named,
+            _token_id(market.token(terms.outcome)),
+            prepared.maker_micro,
+            prepared.taker_micro,
+            terms.side,
+            int(self._type),
+            timestamp_ms,
         )
-        domain = exchange_domain(
-            neg_risk=market.neg_risk, protocol=market.protocol, chain_id=self._chain_id
-        )
-        signed = self._signer.sign(params, domain)
+        signed = self._signer.sign(params, _domain(market, self._chain_id))
         body = order_body(
             signed,
             self._owner,
-            OrderType(intent.order_type),
-            expiration_s=intent.expiration_s if intent.order_type == OrderType.GTD else 0,
-            post_only=bool(intent.flags & IntentFlag.POST_ONLY),
+            ORDER_TYPES[terms.order_type],
+            expiration_s=expiration_s,
+            post_only=terms.flags & IntentFlag.POST_ONLY != 0,
         )
-        return Signed(
-            run_id=intent.run_id,
-            producer=intent.producer,
-            sequence=intent.sequence,
-            order_id=signed.order_id,
-            salt=salt,
-            timestamp_ms=intent.created_epoch_ms,
-            maker_micro=prepared.maker_micro,
-            taker_micro=prepared.taker_micro,
-            reserved_micro=prepared.cost_micro,
-            body=body,
-        )
+        return Sealed(signed.order_id, params.salt, timestamp_ms, body)

@@ -19,8 +19,8 @@ from overround.execute.intents import RingIntent
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
 from overround.execute.order import Order, OrderState
-from overround.execute.pool import OrderPool, Ready
 from overround.execute.own import proceeds_micro
+from overround.execute.pool import OrderPool, Ready
 from overround.execute.store import Store
 from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import (

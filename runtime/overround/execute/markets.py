@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from overround._native import ffi, lib
@@ -46,9 +47,7 @@ class MarketInfo:
     @property
     def protocol(self) -> int:
         """Exchange version that settles it: 3 where the token id has the newer form, else 2."""
-        token = int(self.token_yes)
-        newer = token & _V3_ZERO_BITS == 0 and 1 <= token >> 248 <= 3
-        return 3 if newer else 2
+        return _protocol(self.token_yes)
 
     def view(self, tick_ticks: int = 0) -> MarketView:
         """Return what the gate needs; the live book's tick wins over the catalog's."""
@@ -182,6 +181,13 @@ class SharedMarkets:
         sound = is_sound(row.flags)
         view = BookView(True, sound, epoch[0], bid_ticks, ask_ticks, bid_lots, ask_lots, bids, asks)
         return view, row.tick_ticks
+
+
+@lru_cache(maxsize=4096)
+def _protocol(token_yes: str) -> int:
+    token = int(token_yes)
+    newer = token & _V3_ZERO_BITS == 0 and 1 <= token >> 248 <= 3
+    return 3 if newer else 2
 
 
 def _text(value: bytes) -> str:

@@ -17,6 +17,9 @@ class News(Protocol):
     def count(self, value: Value, n: int = 1) -> None:
         """Add to a counter."""
 
+    def gauge(self, value: Value, number: int) -> None:
+        """Set a gauge."""
+
     def time(self, stage: Histogram, elapsed_ns: int) -> None:
         """Record a latency."""
 

@@ -43,6 +43,10 @@ class SharedNews:
         """Add to a counter."""
         self._meters.add(value, n)
 
+    def gauge(self, value: Value, number: int) -> None:
+        """Set a gauge."""
+        self._meters.set(value, number)
+
     def time(self, stage: Histogram, elapsed_ns: int) -> None:
         """Record a latency."""
         self._meters.record(stage, elapsed_ns)

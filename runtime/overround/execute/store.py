@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
-from overround.execute.order import DUST_LOTS, Order, OrderState, advance
+from overround.execute.order import DUST_LOTS, Order, OrderState, advance, check
+from overround.execute.own import OwnOrders
 from overround.execute.planbook import PlanBook
 from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
@@ -27,9 +28,12 @@ from overround.ledger.records import (
     MarketNote,
     PlanBegun,
     PlanEnded,
+    Pooled,
+    PoolVoid,
     Reconcile,
     Record,
     Reject,
+    RiskMark,
     Sent,
     Settled,
     Signed,
@@ -50,6 +54,8 @@ class Store:
         self.journal = journal
         self.positions = Positions()
         self.plans = PlanBook()
+        self.own = OwnOrders()
+        """Exposure by market, set, strategy and account, open orders included."""
         self.by_key: dict[IntentKey, Order] = {}
         self.by_id: dict[str, Order] = {}
         self.working: dict[IntentKey, Order] = {}
@@ -62,6 +68,9 @@ class Store:
         """Whether the opening balance is known."""
         self.tally: Counter[Value] = Counter()
         """Counters of the present run, also across restarts: each is a count of records."""
+        self.pool_number = 0
+        """The last number a pooled order got."""
+        self._pooled: dict[int, str] = {}
         self._claims: dict[IntentKey, tuple[int, int]] = {}
         self._reserved_micro = 0
         self._open_lots: Counter[tuple[str, int]] = Counter()
@@ -71,7 +80,13 @@ class Store:
         journal.records.clear()
 
     def commit(self, record: Record, now_ns: int) -> int:
-        """Append a record, apply it, and return its journal sequence."""
+        """Append a record, apply it, and return its journal sequence.
+
+        InvariantError, with nothing written, if the order's table has no arrow for it: a journal
+        that holds such a record could never be replayed.
+        """
+        for order in self.orders_of(record):
+            check(order, record)
         sequence = self.journal.append(*encode(record))
         self._apply(record, now_ns)
         return sequence
@@ -97,6 +112,14 @@ class Store:
         if isinstance(record, _OF_MONEY):
             self._apply_money(record, now_ns)
             return
+        if isinstance(record, _OF_POOL):
+            self._apply_pool(record)
+            return
+        if isinstance(record, RiskMark):
+            self.own.apply_mark(record)
+            if record.worst_micro is not None:
+                self.start_worst_micro = record.worst_micro
+            return
         if isinstance(record, _OF_PLANS):
             self.plans.apply(record)
             self.tally[Value.PLANS_BEGUN] += isinstance(record, PlanBegun)
@@ -109,7 +132,7 @@ class Store:
             advance(order, record)
             order.touched_ns = now_ns
             if isinstance(record, Signed):
-                self.by_id[record.order_id] = order
+                self._take_id(record, order)
             elif isinstance(record, Sent):
                 order.sent_ns = now_ns
             if order.signed is not None:
@@ -119,7 +142,23 @@ class Store:
                 self.plans.done(order)
             else:
                 self.working[order.key] = order
-            self._claim(order)
+            self.own.follow(order, *self._claim(order))
+
+    def _take_id(self, signed: Signed, order: Order) -> None:
+        """Give an order its id: no other has it, and one from the pool is there to be taken."""
+        taken = self.by_id.setdefault(signed.order_id, order) is not order
+        if taken or (signed.pool and self._pooled.pop(signed.pool, "") != signed.order_id):
+            raise InvariantError(f"order {signed.order_id} is used twice: {order.key}")
+
+    def _apply_pool(self, record: Pooled | PoolVoid) -> None:
+        if isinstance(record, Pooled):
+            if record.number <= self.pool_number:
+                raise InvariantError(f"pooled order {record.number} is in the journal already")
+            self.pool_number = record.number
+            self._pooled[record.number] = record.order_id
+            return
+        for number in record.numbers:
+            self._pooled.pop(number, None)
 
     def _add(self, intent: Intent, now_ns: int) -> None:
         order = Order(intent)
@@ -131,22 +170,25 @@ class Store:
         self.tally[Value.PLANS_REPAIRED] += self.plans.add(order)
         self._claim(order)
 
-    def _claim(self, order: Order) -> None:
-        """Keep the sums of what working orders may still cost and trade."""
+    def _claim(self, order: Order) -> tuple[int, int]:
+        """Keep the sums of what working orders may still cost and trade; return its part."""
         claim = order.claim
         held = self._claims.get(order.key, (0, 0))
         if claim == held:
-            return
+            return claim
         self._claims[order.key] = claim
         if claim == (0, 0):
             del self._claims[order.key]
         self._reserved_micro += claim[0] - held[0]
         self._open_lots[order.intent.token, order.intent.side] += claim[1] - held[1]
+        return claim
 
     def _apply_money(self, record: Record, now_ns: int) -> None:
         changed = self.positions.apply(record)
         if changed and isinstance(record, _OF_TRADES):
             self.tally[_MONEY[type(record)]] += 1
+        if isinstance(record, Start):
+            self._pooled.clear()
         if isinstance(record, Start) and record.run_id != self._run_id:
             self._run_id = record.run_id
             self.tally.clear()
@@ -155,11 +197,18 @@ class Store:
             self.opened = True
         elif isinstance(record, Fill) and changed:
             order = self.by_id.get(record.order_id)
+            self.own.trade(record, order)
             if order is not None:
                 order.filled_lots += record.size_lots
                 order.trades_seen.add(record.trade_id)
                 order.touched_ns = self.touched_ns = now_ns
-                self._claim(order)
+                self.own.follow(order, *self._claim(order))
+        elif isinstance(record, Failed) and changed:
+            booked = self.positions.fill(record.trade_id, record.order_id)
+            if booked is not None:
+                self.own.trade(booked[0], self.by_id.get(record.order_id), reverse=True)
+        elif isinstance(record, MarketNote):
+            self.own.note(record)
 
     def _count(self, record: Record, order: Order) -> None:
         """Count what a record is about to do to an order."""
@@ -207,6 +256,7 @@ _BY_ID = (Ack, Reject, Unknown, Cancel, Fill, Settled, Failed)
 _OF_MONEY = (Fill, Settled, Failed, MarketNote, Reconcile, Start)
 _OF_TRADES = (Fill, Settled, Failed)
 _OF_PLANS = (PlanBegun, PlanEnded)
+_OF_POOL = (Pooled, PoolVoid)
 _MONEY = {
     Fill: Value.FILLS,
     Settled: Value.FILLS_SETTLED,

@@ -110,6 +110,9 @@ class Value(IntEnum):
     VENUE_TROUBLES = 109
     VENUE_PAUSES = 110
     CLOCK_OFFSET_MS = 111
+    POOL_HITS = 112
+    POOL_MISSES = 113
+    POOL_READY = 114
     PLANS_BEGUN = 119
     PLANS_REPAIRED = 120
     QUOTES_PLACED = 121
@@ -132,6 +135,7 @@ class Histogram(IntEnum):
     RECV_TO_SENT = 10
     ACK_TO_SETTLED = 11
     HTTP_WAIT = 12
+    INTENT_TO_WIRE = 13
 
 
 class Kind(StrEnum):
@@ -162,6 +166,7 @@ _GAUGES = frozenset(
         Value.CASH_MICRO,
         Value.LEDGER_LAG_RECORDS,
         Value.CLOCK_OFFSET_MS,
+        Value.POOL_READY,
     }
 )
 
@@ -252,6 +257,9 @@ _HELP: dict[Value, str] = {
     Value.VENUE_TROUBLES: "answers that show a trouble of the venue (425, 429, 503, 5xx, 401)",
     Value.VENUE_PAUSES: "times orders or queries were held back because of a trouble",
     Value.CLOCK_OFFSET_MS: "venue's clock minus ours, measured to half a second",
+    Value.POOL_HITS: "orders that had been signed ahead of their intent",
+    Value.POOL_MISSES: "orders that had to be signed when their intent came",
+    Value.POOL_READY: "orders signed ahead that wait for an intent now",
     Value.PLANS_BEGUN: "plans of several legs that passed the gate",
     Value.PLANS_REPAIRED: "orders that complete a missed leg or sell a filled one back",
     Value.QUOTES_PLACED: "orders placed for the quotes strategies want",
@@ -272,6 +280,7 @@ STAGES: dict[Histogram, str] = {
     Histogram.RECV_TO_SENT: "receipt of the change that caused an order to its first byte",
     Histogram.ACK_TO_SETTLED: "venue's answer to settlement",
     Histogram.HTTP_WAIT: "waiting for a connection and for rate tokens before a request is sent",
+    Histogram.INTENT_TO_WIRE: "from the strategy's decision to its bytes handed to the connection",
 }
 
 
