@@ -24,16 +24,14 @@ from overround.execute.news import News
 from overround.execute.order import DUST_LOTS, Order, OrderState
 from overround.execute.planbook import Piece, Plan, PlanOutcome, Repair, plan_key, worst_micro
 from overround.execute.store import Store
-from overround.layout.intent import BUY, SELL, IntentFlag
+from overround.layout.intent import BUY, OWN_SEQUENCE, SELL, IntentFlag
 from overround.ledger.positions import FillState
 from overround.ledger.records import Intent, PlanBegun, PlanEnded, PlanKey
 from overround.units import MICRO_PER_UNIT, PRICE_TICKS_MAX, notional_micro, notional_up_micro
 from overround.venues.contract import OrderType
 
-__all__ = ["OWN_SEQUENCE", "RULES", "PlanDesk", "Rule"]
+__all__ = ["RULES", "PlanDesk", "Rule"]
 
-OWN_SEQUENCE: Final = 1 << 62
-"""Sequences of the executor's own intents begin here: no producer's ring ever comes this far."""
 REPAIRS_MAX: Final = 32
 """Repair orders of one plan; then what is left is left."""
 RETRY_NS: Final = 100_000_000

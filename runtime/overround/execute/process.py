@@ -32,7 +32,14 @@ from overround.execute.publish import AccountPublisher, SharedNews
 from overround.execute.rings import RingWatch
 from overround.execute.store import Store
 from overround.execute.user_stream import UserStream
-from overround.execute.wiring import Parts, build, projection, signer_of, target_sources, venue_client
+from overround.execute.wiring import (
+    Parts,
+    build,
+    projection,
+    signer_of,
+    target_sources,
+    venue_client,
+)
 from overround.ledger.export import write_ledger
 from overround.ledger.journal import Journal
 from overround.ledger.records import Reconcile, Start
@@ -220,6 +227,7 @@ class ExecutorProcess:
                 random=Random(self._member.run_id),
                 on_events=parts.settlement.apply,
                 on_connected=self._compare.set,
+                trust=parts.desk.trust,
             )
             self._spawn(stream.run(client.session, client.credentials))
             self._spawn(parts.desk.settle_doubts())
@@ -277,15 +285,16 @@ class ExecutorProcess:
             self._spawn(desk.cancel(orders))
 
     async def _compare_loop(self) -> None:
-        interval_s = self._settings.execute.reconcile_interval_ms / 1_000
+        interval_ms = self._settings.execute.reconcile_interval_ms
+        desk = self._parts.desk
         while True:
             with contextlib.suppress(TimeoutError):
                 # Not ``wait_for``: on Python 3.11 it swallows a cancel that comes with the event.
-                async with asyncio.timeout(interval_s):
+                async with asyncio.timeout(desk.trust.wait_ms(interval_ms) / 1_000):
                     await self._compare.wait()
             self._compare.clear()
             try:
-                await self._parts.desk.reconcile()
+                await desk.reconcile()
             except OverroundError as error:
                 self._news.notice("venue cannot be compared", error=str(error))
 
@@ -312,6 +321,7 @@ class ExecutorProcess:
 
     def _housekeep(self) -> None:
         self._parts.core.expire_plans()
+        self._member.meters.set(Value.USER_TRUSTED, int(self._parts.desk.trust.trusted))
         self._markets.refresh()
         # The gate meets the limit when an intent comes; what rests at the venue fills without one.
         loss_micro, limit_micro = self._store.loss_micro(), self._settings.risk.loss_max_micro

@@ -10,6 +10,9 @@ YES, NO = 0, 1
 """``outcome``: the first and the second token of a condition."""
 BUY, SELL = 0, 1
 """``side``."""
+OWN_SEQUENCE = 1 << 62
+"""Producer sequences of the executor's own intents (quotes, repairs of plans) begin here: no
+producer's ring ever comes this far."""
 
 
 class IntentFlag(IntFlag):
@@ -19,6 +22,7 @@ class IntentFlag(IntFlag):
     CANCEL = 2  # target_sequence names the intent to cancel; never expires
     ORDERED = 4  # of a plan: its legs leave one after the other, each when the last is filled
     LEAVE = 8  # of a plan: what it missed is neither completed nor sold back
+    QUOTE = 16  # made by the executor for a target: it stands as long as that wants it
 
 
 class OrderType(IntEnum):

@@ -6,7 +6,16 @@ Prices are of the YES token. A side of no shares is not wanted. The slot is void
 
 from __future__ import annotations
 
+from enum import IntFlag
+
 import numpy as np
+
+
+class TargetFlag(IntFlag):
+    """Bits of ``flags``."""
+
+    GTD = 1  # the venue too is told when the quotes end
+
 
 TARGET = np.dtype(
     [

@@ -1,0 +1,420 @@
+"""Quotes: what strategies want to stand, compared with what stands, market by market.
+
+The venue cannot change an order, so a change is a cancel and a new order, and the new one goes
+behind all others at its price. Hence: what stands at a wanted price stays; cancels go first and
+nothing new is placed in a market until they are confirmed; what was filled is placed again only
+when the strategy has written its target since. ``RULES`` has all of it.
+
+Quotes are post-only orders of the producer that wants them, numbered by the journal, flagged
+QUOTE: a restart finds them there and goes on with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from overround.config.schema import Execute
+from overround.decide.risk import BookView
+from overround.execute.build import GTD_AHEAD_S, GTD_LEAD_S
+from overround.execute.executor import Executor, Submission
+from overround.execute.intents import LEGS_MAX, RingIntent
+from overround.execute.markets import MarketInfo, Markets
+from overround.execute.news import News
+from overround.execute.order import Order, OrderState
+from overround.execute.store import Store
+from overround.layout.intent import BUY, NO, OWN_SEQUENCE, SELL, YES, IntentFlag
+from overround.layout.target import TARGET, TargetFlag
+from overround.ledger.records import IntentKey
+from overround.observe.metrics import Value
+from overround.shm.segment import Segment
+from overround.shm.slots import Slots
+from overround.units import PRICE_TICKS_MAX
+from overround.venues.contract import OrderType
+
+__all__ = ["RULES", "QuoteDesk", "TargetSource", "Wanted"]
+
+BID, ASK = 0, 1
+ORDERS_SIDE_MAX: Final = 4
+"""Orders of one side of one quote: topping up makes a second one rather than lose the place."""
+LOOK_NS: Final = 100_000_000
+"""A quote that nothing happened to is looked at this often: book, trust, tick."""
+PAUSE_NS: Final = 500_000_000
+"""Rest of a quote after an order of it was refused."""
+SEND_NS: Final = 1_000_000_000
+"""A quote that could not leave within this is stale."""
+CLOCK_SKEW_S: Final = 5
+"""Our clock may be this far behind the venue's when a GTD order states its end."""
+NS_PER_MS: Final = 1_000_000
+_PPM: Final = 1_000_000
+
+RULES: Final = (
+    ("the target's time is over, its strategy's process is silent or was replaced, its board was"
+     " replaced, the book is stale or not trusted, the market takes no orders, or the bid is not"
+     " below the ask",
+     "every quote of the market is cancelled, nothing is placed"),
+    ("the kill latch is set", "nothing is placed; what is not wanted is still cancelled"),
+    ("a wanted price is off the tick", "moved away from the other side, to the next tick"),
+    ("a wanted price would take", "moved to one tick behind the other side's best"),
+    ("a side is not wanted any more, or wanted further away (a retreat)", "cancelled at once"),
+    ("a better price is wanted (an advance)",
+     "cancelled once the quote has stood for `execute.quote_life_min_ms`"),
+    ("the price differs by at most `execute.quote_hysteresis_ticks`",
+     "the order stays and keeps its place"),
+    ("more stands than wanted, by more than `execute.quote_hysteresis_ppm`",
+     "newest orders are cancelled until it does not; the oldest has the best place"),
+    ("less stands than wanted, by more than that and the market's least size",
+     "one more order is placed for the rest; what stands keeps its place"),
+    ("a part was filled", "it is placed again only after the target was written anew"),
+    ("an order of the market is under way, unknown or being cancelled", "nothing is placed yet"),
+    ("the venue or the gate refused an order", "the market rests for 500 ms"),
+    ("shares of the other token are held and settled, enough for the order",
+     "they are sold instead of buying: a bid sells NO, an ask sells YES"),
+    ("the target says GTD",
+     "orders state the target's end to the venue: at least 185 s ahead, 60 s later than meant"),
+    ("the executor restarts in the same run", "its quotes are found in the journal and kept"),
+    ("the executor starts in another run", "quotes of the old one are cancelled"),
+)  # fmt: skip
+"""(what is seen, what is done): the page is made from it."""
+
+
+class Wanted(NamedTuple):
+    """One target as it was read; prices of the YES token, 0 lots where a side is not wanted."""
+
+    strategy: int
+    bid_ticks: int
+    ask_ticks: int
+    bid_lots: int
+    ask_lots: int
+    flags: int
+    expires_ns: int
+    ingress_epoch: int
+
+    def side(self, side: int) -> tuple[int, int]:
+        """Return (ticks, lots) of BID or ASK."""
+        return (self.ask_ticks, self.ask_lots) if side else (self.bid_ticks, self.bid_lots)
+
+
+class TargetSource:
+    """The targets of one producer, read from its region."""
+
+    def __init__(self, segment: Segment, producer: int, lease_ns: int) -> None:
+        self.producer = producer
+        self._segment = segment
+        self._slots = Slots(segment, TARGET)
+        self._lease_ns = lease_ns
+        self._seen = np.zeros(segment.capacity, np.uint64)
+
+    def alive(self, now_ns: int) -> bool:
+        """Return whether the producer means what stands here."""
+        return self._segment.usable(now_ns, self._lease_ns)
+
+    def changed(self) -> list[tuple[int, Wanted]]:
+        """Return (market, target) of every slot written since the last call."""
+        records = self._slots.load_all()
+        # A slot whose writer is stuck reads as zero: it keeps what was read before.
+        new = (records["sequence"] != self._seen[: len(records)]) & (records["sequence"] != 0)
+        found = np.flatnonzero(new)
+        self._seen[found] = records["sequence"][found]
+        return [(int(index), _wanted(records[index])) for index in found]
+
+
+def _wanted(row: Any) -> Wanted:
+    return Wanted(*(int(row[name]) for name in Wanted._fields))
+
+
+@dataclass(slots=True)
+class _Quote:
+    """One market of one producer: what is wanted, and its orders, oldest first."""
+
+    source: TargetSource
+    wanted: Wanted | None = None
+    orders: list[Order] = field(default_factory=list)
+    filled: list[int] = field(default_factory=lambda: [0, 0])
+    """Lots of each side filled by orders that have left the list."""
+    base: list[int] = field(default_factory=lambda: [0, 0])
+    """Lots of each side that were filled when the target was written."""
+    due_ns: int = 0
+    paused_ns: int = 0
+    seen_ns: int = 0
+
+    def filled_lots(self, side: int) -> int:
+        """Lots of a side ever filled."""
+        return self.filled[side] + sum(o.filled_lots for o in self.orders if _side(o) == side)
+
+
+class QuoteDesk:
+    """Keeps the account's quotes as its strategies want them."""
+
+    def __init__(
+        self,
+        store: Store,
+        core: Executor,
+        markets: Markets,
+        news: News,
+        settings: Execute,
+        *,
+        clock: Callable[[], int],
+        epoch_ms: Callable[[], int],
+        run_id: int,
+    ) -> None:
+        self._store = store
+        self._core = core
+        self._markets = markets
+        self._news = news
+        self._settings = settings
+        self._clock = clock
+        self._epoch_ms = epoch_ms
+        self._run_id = run_id
+        self._sources: list[TargetSource] = []
+        self._quotes: dict[tuple[int, int], _Quote] = {}
+
+    def watch(self, sources: Iterable[TargetSource]) -> int:
+        """Follow these producers; adopt the quotes the journal has, cancel those of other runs.
+
+        Call it once, when orders of unknown outcome are already known as such. Returns how
+        many quotes were adopted.
+        """
+        self._sources = list(sources)
+        known = {source.producer: source for source in self._sources}
+        adopted = 0
+        for order in list(self._store.working.values()):
+            intent = order.intent
+            if not intent.flags & IntentFlag.QUOTE:
+                continue
+            found = self._markets.find(intent.token)
+            source = known.get(intent.producer) if intent.run_id == self._run_id else None
+            if found is None or source is None:
+                if order.state is not OrderState.CLOSED and not order.cancel_asked:
+                    self._core.request_cancel(order, "quote of an earlier run")
+                continue
+            adopted += 1
+            key = (intent.producer, found[0].index)
+            self._quotes.setdefault(key, _Quote(source)).orders.append(order)
+        return adopted
+
+    def step(self) -> list[Submission]:
+        """Compare wanted with working; queue cancels at the core, return what is to be sent."""
+        if not self._core.ready:
+            return []
+        now_ns = self._clock()
+        for source in self._sources:
+            for market, wanted in source.changed():
+                quote = self._quotes.setdefault((source.producer, market), _Quote(source))
+                quote.wanted = wanted
+                quote.due_ns = 0
+                quote.base = [quote.filled_lots(BID), quote.filled_lots(ASK)]
+        messages: list[RingIntent] = []
+        places: list[_Quote] = []
+        for (_, market), quote in list(self._quotes.items()):
+            if now_ns < quote.due_ns and not _touched(quote):
+                continue
+            made = self._look(market, quote, now_ns, len(messages))
+            messages += made
+            places += [quote] * len(made)
+        return self._place(messages, places)
+
+    # -- one market ------------------------------------------------------------------------
+
+    def _look(self, market: int, quote: _Quote, now_ns: int, placed: int) -> list[RingIntent]:
+        quote.due_ns = now_ns + LOOK_NS
+        quote.seen_ns = now_ns
+        self._retire(quote, now_ns)
+        info = self._markets.info(market)
+        book, tick = self._markets.book(market, now_ns)
+        wanted = quote.wanted
+        if info is None or wanted is None or self._void(quote, info, book, now_ns):
+            self._cancel(quote.orders, "the target is void")
+            return []
+        quote.due_ns = min(quote.due_ns, wanted.expires_ns)
+        tick = tick or info.tick_ticks
+        prices = [_price(side, wanted.side(side)[0], book, tick) for side in (BID, ASK)]
+        for side in (BID, ASK):
+            self._trim(quote, side, prices[side], wanted.side(side)[1], now_ns)
+        if any(_unsettled(order) for order in quote.orders) or now_ns < quote.paused_ns:
+            return []
+        if self._core.killed:
+            return []
+        made: list[RingIntent] = []
+        for side in (BID, ASK):
+            lots = self._missing(quote, info, side, wanted.side(side)[1])
+            if lots and not _crosses_own(quote.orders, side, prices[side]):
+                sequence = (OWN_SEQUENCE | self._store.journal.next_sequence) + placed + len(made)
+                made.append(self._order(sequence, quote, info, side, prices[side], lots, now_ns))
+        return made
+
+    def _retire(self, quote: _Quote, now_ns: int) -> None:
+        """Let go of orders that can trade no more; rest after one the venue or gate refused."""
+        kept = []
+        for order in quote.orders:
+            ended = order.state is OrderState.DONE
+            if not ended and not (order.state is OrderState.CLOSED and order.fills_complete):
+                kept.append(order)
+                continue
+            quote.filled[_side(order)] += order.filled_lots
+            if not order.acknowledged:
+                quote.paused_ns = now_ns + PAUSE_NS
+                quote.due_ns = min(quote.due_ns, quote.paused_ns)
+        quote.orders = kept
+
+    def _void(self, quote: _Quote, info: MarketInfo, book: BookView, now_ns: int) -> bool:
+        wanted = quote.wanted
+        assert wanted is not None
+        both = wanted.bid_lots > 0 and wanted.ask_lots > 0
+        return (
+            now_ns >= wanted.expires_ns
+            or not quote.source.alive(now_ns)
+            or not book.usable
+            or not book.trusted
+            or book.epoch != wanted.ingress_epoch
+            or not info.active
+            or (both and wanted.bid_ticks >= wanted.ask_ticks)
+        )
+
+    def _trim(self, quote: _Quote, side: int, price: int, lots: int, now_ns: int) -> None:
+        """Cancel what stands at another price, then what is too much, newest first."""
+        settings = self._settings
+        kept: list[Order] = []
+        unwanted: list[Order] = []
+        for order in _standing(quote.orders, side):
+            ahead = _yes_ticks(order) - price if side == BID else price - _yes_ticks(order)
+            young_ns = order.sent_ns + settings.quote_life_min_ms * NS_PER_MS - now_ns
+            if lots > 0 and abs(ahead) <= settings.quote_hysteresis_ticks:
+                kept.append(order)
+            elif lots > 0 and ahead < 0 and young_ns > 0:
+                kept.append(order)
+                quote.due_ns = min(quote.due_ns, now_ns + young_ns)
+            else:
+                unwanted.append(order)
+        most = lots + lots * settings.quote_hysteresis_ppm // _PPM
+        while kept and sum(order.open_lots for order in kept) > most:
+            unwanted.append(kept.pop())
+        self._cancel(unwanted, "not wanted any more")
+
+    def _missing(self, quote: _Quote, info: MarketInfo, side: int, lots: int) -> int:
+        """Return the lots to place on a side, 0 if what stands is enough."""
+        standing = _standing(quote.orders, side)
+        if len(standing) >= ORDERS_SIDE_MAX:
+            return 0
+        used = quote.filled_lots(side) - quote.base[side]
+        missing = lots - used - sum(order.open_lots for order in standing)
+        slack = lots * self._settings.quote_hysteresis_ppm // _PPM if standing or used else 0
+        return missing if missing > slack and missing >= info.min_size_lots else 0
+
+    def _order(
+        self,
+        sequence: int,
+        quote: _Quote,
+        info: MarketInfo,
+        side: int,
+        price: int,
+        lots: int,
+        now_ns: int,
+    ) -> RingIntent:
+        wanted = quote.wanted
+        assert wanted is not None
+        gtd = bool(wanted.flags & TargetFlag.GTD)
+        other = info.token(NO if side == BID else YES)
+        sells = self._sellable(other) >= lots
+        outcome = (NO if sells else YES) if side == BID else (YES if sells else NO)
+        return RingIntent(
+            producer_sequence=sequence,
+            created_ns=now_ns,
+            expires_ns=min(wanted.expires_ns, now_ns + SEND_NS),
+            seen_ns=now_ns,
+            event_recv_ns=0,
+            ingress_epoch=wanted.ingress_epoch,
+            plan=sequence,
+            producer=quote.source.producer,
+            account=0,
+            strategy=wanted.strategy,
+            market=info.index,
+            leg=0,
+            legs=1,
+            outcome=outcome,
+            side=SELL if sells else BUY,
+            order_type=int(OrderType.GTD if gtd else OrderType.GTC),
+            flags=int(IntentFlag.POST_ONLY | IntentFlag.QUOTE),
+            price_ticks=PRICE_TICKS_MAX - price if outcome == NO else price,
+            size_lots=lots,
+            edge_micro=0,
+            target=0,
+            expiration_s=self._expiration_s(wanted.expires_ns - now_ns) if gtd else 0,
+        )
+
+    def _expiration_s(self, life_ns: int) -> int:
+        now_ms = self._epoch_ms()
+        meant_s = -(-(now_ms + life_ns // NS_PER_MS) // 1_000) + GTD_LEAD_S
+        return max(meant_s, now_ms // 1_000 + GTD_AHEAD_S + CLOCK_SKEW_S)
+
+    def _sellable(self, token: str) -> int:
+        return self._store.positions.sellable_lots(token) - self._store.open_lots(token, SELL)
+
+    # -- out -------------------------------------------------------------------------------
+
+    def _cancel(self, orders: Sequence[Order], reason: str) -> None:
+        live = [
+            order for order in orders if order.state is OrderState.LIVE and not order.cancel_asked
+        ]
+        for order in live:
+            self._core.request_cancel(order, reason)
+        if live:
+            self._news.count(Value.QUOTES_CANCELED, len(live))
+
+    def _place(self, messages: list[RingIntent], places: list[_Quote]) -> list[Submission]:
+        """Take the orders, and send those that pass the gate in as few requests as allowed."""
+        passed: list[Order] = []
+        for submission in self._core.take(messages):
+            passed += submission.orders
+        for message, quote in zip(messages, places, strict=True):
+            key = IntentKey(self._run_id, message.producer, message.producer_sequence)
+            quote.orders.append(self._store.by_key[key])
+        if passed:
+            self._news.count(Value.QUOTES_PLACED, len(passed))
+        return [
+            Submission(tuple(passed[start : start + LEGS_MAX]))
+            for start in range(0, len(passed), LEGS_MAX)
+        ]
+
+
+def _side(order: Order) -> int:
+    """Return which side of the YES book an order stands on: NO is YES seen from below."""
+    return BID if order.intent.outcome == order.intent.side else ASK
+
+
+def _yes_ticks(order: Order) -> int:
+    ticks = order.intent.price_ticks
+    return PRICE_TICKS_MAX - ticks if order.intent.outcome else ticks
+
+
+def _standing(orders: Iterable[Order], side: int) -> list[Order]:
+    """Return the orders of a side that stand, or may, and are not being cancelled."""
+    return [order for order in orders if _side(order) == side and not order.cancel_asked]
+
+
+def _unsettled(order: Order) -> bool:
+    """Return whether it is not known to stand or to be gone."""
+    return order.state is not OrderState.LIVE or order.cancel_asked or order.in_flight
+
+
+def _touched(quote: _Quote) -> bool:
+    return any(order.touched_ns > quote.seen_ns for order in quote.orders)
+
+
+def _crosses_own(orders: Iterable[Order], side: int, price: int) -> bool:
+    facing = [_yes_ticks(order) for order in orders if _side(order) != side]
+    return any(price >= one if side == BID else price <= one for one in facing)
+
+
+def _price(side: int, ticks: int, book: BookView, tick: int) -> int:
+    """Return the wanted price on the tick, at most one tick behind the other side's best."""
+    if side == BID:
+        if book.ask_lots > 0:
+            ticks = min(ticks, book.ask_ticks - tick)
+        return max(tick, ticks - ticks % tick)
+    if book.bid_lots > 0:
+        ticks = max(ticks, book.bid_ticks + tick)
+    return min(PRICE_TICKS_MAX - tick, ticks + -ticks % tick)
