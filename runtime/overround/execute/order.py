@@ -35,7 +35,7 @@ from overround.ledger.records import (
     Unknown,
 )
 
-__all__ = ["DUST_LOTS", "LEADS", "Order", "OrderState", "advance", "event_of"]
+__all__ = ["DUST_LOTS", "LEADS", "Order", "OrderState", "advance", "check", "event_of"]
 
 DUST_LOTS: Final = 10_000
 """0.01 share: the venue may leave or overfill that much; less than that open counts as filled."""
@@ -61,6 +61,8 @@ class Order:
     """Shares the venue says were matched; ``filled_lots`` is what its trades have shown."""
     filled_lots: int = 0
     """Of all fills, failed ones too: what of the order is used up."""
+    spent_micro: int = 0
+    """Cash that its fills have cost, fees included; a BUY's only."""
     refused: bool = False
     reason: int = 0
     text: str = ""
@@ -122,8 +124,12 @@ class Order:
     def claim(self) -> tuple[int, int]:
         """What it may still take from the account: ``reserved_micro`` and ``open_lots``."""
         open_lots = self.open_lots
-        if open_lots == 0 or self.signed is None:
+        if self.signed is None or self.state in (OrderState.NEW, OrderState.DONE):
             return 0, open_lots
+        if self.taking and self.intent.side == BUY:
+            # It spends its cash whatever it gets for it: at better prices more shares.
+            left = max(0, self.signed.reserved_micro - self.spent_micro)
+            return (left if open_lots or self.state is not OrderState.CLOSED else 0), open_lots
         return -(-self.signed.reserved_micro * open_lots // self.size_lots), open_lots
 
 
@@ -159,15 +165,26 @@ def _taken(order: Order, ack: Ack) -> OrderEvent:
     return OrderEvent.LIVE_SEEN
 
 
-def advance(order: Order, record: Record) -> None:
-    """Move an order by one record. Raises InvariantError if the table has no such arrow."""
+def check(order: Order, record: Record) -> OrderState:
+    """Return the state that a record leads to; as now where it says nothing of an order's life.
+
+    Raises InvariantError if the table has no such arrow.
+    """
     event = event_of(order, record)
-    leads = LEADS.get((order.state, event)) if event is not None else None
+    if event is None:
+        return order.state
+    leads = LEADS.get((order.state, event))
     if leads is None:
         raise InvariantError(
             f"order {order.intent.key} {order.order_id}: {type(record).__name__}"
             f" cannot follow state {order.state.name}"
         )
+    return leads
+
+
+def advance(order: Order, record: Record) -> None:
+    """Move an order by one record. Raises InvariantError if the table has no such arrow."""
+    leads = check(order, record)
     order.state = leads
     if isinstance(record, Signed):
         order.signed = record
