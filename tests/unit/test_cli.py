@@ -18,7 +18,8 @@ from overround.cli.progress import progress_line
 from overround.config.schema import ARMED_VARIABLE, Account, Mode, Supervise
 from overround.errors import HostError
 from overround.host import allocator
-from overround.host.checks import CHECKS, Verdict, run_checks
+from overround.host.check.finding import Verdict
+from overround.host.check.run import run_checks
 from overround.supervise.process import child_environment
 
 KEY = "11" * 32
@@ -133,15 +134,16 @@ def test_replay_of_a_missing_file_is_one_line(tmp_path: Path):
 def test_doctor_tells_value_verdict_reason_and_remedy(tmp_path: Path):
     path = tmp_path / "bot.toml"
     path.write_text('instance = "alpha"\n')
-    done = overround("doctor", "--json", "--config", str(path), OVERROUND_PRIVATE_KEY="")
+    arguments = ("doctor", "--no-jitter", "--config", str(path))
+    done = overround(*arguments, "--json", OVERROUND_PRIVATE_KEY="")
     findings = json.loads(done.stdout)["findings"]
-    assert len(findings) == len(CHECKS) + 2
+    assert len(findings) == len(list(run_checks())) + 2
     by_name = {finding["check"]: finding for finding in findings}
     assert by_name["private key"]["verdict"] == "bad"
     assert by_name["configuration"]["value"] == "instance alpha, mode shadow"
     assert all(finding["value"] and finding["why"] for finding in findings)
     assert done.returncode == 1  # no key: not fit to trade
-    again = overround("doctor", "--config", str(path), OVERROUND_PRIVATE_KEY=KEY)
+    again = overround(*arguments, OVERROUND_PRIVATE_KEY=KEY)
     assert "GOOD             private key: present" in again.stdout
     assert KEY not in again.stdout
 

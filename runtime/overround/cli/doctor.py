@@ -12,26 +12,40 @@ from overround.cli.output import print_json
 
 if TYPE_CHECKING:
     from overround.config.schema import Settings
-    from overround.host.checks import Finding
+    from overround.host.check.finding import Finding
 
 
 def doctor(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Also check this TOML file.")
     ] = None,
+    jitter: Annotated[
+        bool, typer.Option(help="Spin one second on each hot CPU and tell what it lost.")
+    ] = True,
     json: Annotated[bool, typer.Option("--json", help="Findings as JSON on stdout.")] = False,
 ) -> None:
     """Check the host and a configuration; changes nothing. Exit status 1 if anything is bad.
 
     Every finding names what was seen, why it matters and the one command that changes it.
     """
-    from overround.host.checks import Verdict, run_checks
+    from overround.host.check.finding import Verdict
+    from overround.host.check.run import jitter as measure
+    from overround.host.check.run import run_checks
+    from overround.host.cpus import online, spare
+    from overround.host.tree import Tree
 
-    findings = list(run_checks())
+    tree, settings = Tree(), None
     if config is not None:
         from overround.config.load import load_settings
 
-        findings.extend(_configuration(load_settings(config)))
+        settings = load_settings(config)
+    hot = set(settings.supervise.cpus) if settings is not None else set()
+    hot = hot or set(spare(tree))
+    findings = list(run_checks(tree, hot))
+    if jitter:  # where no CPU is kept apart, one of them shows what to expect
+        findings.extend(measure(hot or sorted(online(tree))[-1:]))
+    if settings is not None:
+        findings.extend(_configuration(settings))
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -48,7 +62,7 @@ def doctor(
 def _configuration(settings: Settings) -> list[Finding]:
     from overround.config.load import load_private_key
     from overround.errors import ConfigError
-    from overround.host.checks import Finding, Verdict
+    from overround.host.check.finding import Finding, Verdict
 
     findings = [
         Finding(
