@@ -7,11 +7,14 @@ first breach names the refusal.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 
-from overround.clock import NS_PER_S
 from overround.config.schema import Mode, Risk
+from overround.decide.bucket import TokenBucket
+from overround.decide.codes import RefusalCode
+from overround.decide.exposure import Claim, Exposures, Totals
+from overround.decide.limits import SCOPES
 from overround.units import PRICE_TICKS_MAX, notional_micro
 
 __all__ = [
@@ -23,40 +26,6 @@ __all__ = [
     "RefusalCode",
     "RiskGate",
 ]
-
-
-class RefusalCode(IntEnum):
-    """Why an intent was not sent; ``reason`` of a REFUSED report. Numbers are never reused."""
-
-    MALFORMED = 1
-    MODE = 2
-    KILLED = 3
-    EXPIRED = 4
-    DUPLICATE = 5
-    MARKET_UNKNOWN = 6
-    MARKET_CLOSED = 7
-    FEE_UNKNOWN = 8
-    BOOK_STALE = 9
-    BOOK_UNTRUSTED = 10
-    BOOK_REPLACED = 11
-    TICK = 12
-    MIN_SIZE = 13
-    COLLAR = 14
-    ORDER_NOTIONAL = 15
-    POSITION = 16
-    ACCOUNT_NOTIONAL = 17
-    BALANCE = 18
-    LOSS = 19
-    RATE = 20
-    PLAN = 21
-    RESTART = 22
-    NOT_READY = 23
-    SHADOW = 24
-    UNBUILDABLE = 25
-    TAKING_MIN = 26
-    NOT_MARKETABLE = 27
-    THIN = 28
-    PLAN_WORST = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +50,12 @@ class OrderView:
     """FOK or FAK: it trades at once or never."""
     whole: bool = False
     """A part of it is of no use: FOK, or a leg of a plan."""
+    key: Hashable = None
+    """Names it among the own orders; judged again under the same key it replaces itself."""
+    condition_id: str = ""
+    strategy: int = 0
+    proceeds_micro: int = 0
+    """Least that a sale brings, its fee taken off; 0 for a purchase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +114,29 @@ class AccountView:
 
 
 class RiskGate:
-    """Limits of one account. Holds the rate bucket; everything else is handed in."""
+    """Limits of one account. Holds the rate buckets; what is owned and open is in ``own``."""
 
-    def __init__(self, limits: Risk, mode: Mode, *, armed: bool = False) -> None:
+    def __init__(
+        self, limits: Risk, mode: Mode, *, armed: bool = False, own: Exposures | None = None
+    ) -> None:
         self.limits = limits
         self.mode = mode
         self.armed = armed
-        self._tokens = limits.orders_burst_max * NS_PER_S
-        self._filled_ns: int | None = None
+        self.own = Exposures() if own is None else own
+        """Positions and open orders; the store keeps it, an admitted order is added here."""
+        self.stop: Refusal | None = None
+        """A loss stop that holds; whoever watches the account's worth sets it."""
+        self._orders = TokenBucket(limits.orders_per_s_max, limits.orders_burst_max)
+        self._cancels = TokenBucket(limits.cancels_per_s_max, limits.cancels_burst_max)
+        self._scopes = [
+            (
+                scope,
+                getattr(limits, scope.lots) if scope.lots else None,
+                getattr(limits, scope.cost) if scope.cost else None,
+                getattr(limits, scope.loss),
+            )
+            for scope in SCOPES
+        ]
 
     def admit(
         self,
@@ -159,9 +149,11 @@ class RiskGate:
         now_ns: int,
         killed: bool,
     ) -> Refusal | None:
-        """Return None to let it pass, else the first breach. Takes one rate token on a pass.
+        """Return None to let it pass, else the first breach.
 
-        ``cost_micro`` is the most that a purchase and its fee can cost, 0 for a sale.
+        A pass takes one rate token and counts the order as open in ``own`` under its key: the
+        next leg of its plan is judged with it. ``cost_micro`` is the most that a purchase and
+        its fee can cost, 0 for a sale.
         """
         return (
             self._mode(killed=killed)
@@ -170,15 +162,21 @@ class RiskGate:
             or self._collar(order, book)
             or _takeable(order, book)
             or self._limits(order, account, cost_micro)
-            or self._rate(now_ns)
+            or self._own_orders(order)
+            or self._exposure(order, cost_micro)
+            or self._rate(order, now_ns)
         )
+
+    def admit_cancel(self, now_ns: int) -> bool:
+        """Return whether a strategy's cancel may go now; it waits, and is never refused."""
+        return self._cancels.take(now_ns)
 
     def _mode(self, *, killed: bool) -> Refusal | None:
         if killed:
             return Refusal(RefusalCode.KILLED, "the kill latch is set: resume it armed to trade")
         if self.mode is Mode.LIVE and not self.armed:
             return Refusal(RefusalCode.MODE, "mode live without --arm: no order is sent")
-        return None
+        return self.stop
 
     def _collar(self, order: OrderView, book: BookView) -> Refusal | None:
         bid, ask, bid_lots, ask_lots = book.bid_ticks, book.ask_ticks, book.bid_lots, book.ask_lots
@@ -201,6 +199,10 @@ class RiskGate:
 
     def _limits(self, order: OrderView, account: AccountView, cost_micro: int) -> Refusal | None:
         limits = self.limits
+        if order.size_lots > limits.order_size_max_lots:
+            return _over(
+                RefusalCode.ORDER_SIZE, "size", order.size_lots, limits.order_size_max_lots
+            )
         value = max(cost_micro, notional_micro(order.size_lots, order.price_ticks))
         if value > limits.order_notional_max_micro:
             return _over(
@@ -228,18 +230,104 @@ class RiskGate:
             return _over(RefusalCode.LOSS, "loss", account.loss_micro, limits.loss_max_micro)
         return None
 
-    def _rate(self, now_ns: int) -> Refusal | None:
-        full = self.limits.orders_burst_max * NS_PER_S
-        if self._filled_ns is not None:
-            gained = (now_ns - self._filled_ns) * self.limits.orders_per_s_max
-            self._tokens = min(full, self._tokens + max(0, gained))
-        self._filled_ns = now_ns
-        if self._tokens < NS_PER_S:
-            return Refusal(
-                RefusalCode.RATE, f"more than {self.limits.orders_per_s_max} orders a second"
+    def _own_orders(self, order: OrderView) -> Refusal | None:
+        """Compare with the own orders: their number, the same one in flight, a trade with us."""
+        limits, claims = self.limits, self.own.account.claims
+        working = self.own.account.working(order.condition_id)
+        known = order.key in working
+        if len(claims) - known >= limits.open_orders_max:
+            return _over(
+                RefusalCode.OPEN_ORDERS, "open orders", len(claims) + 1, limits.open_orders_max
             )
-        self._tokens -= NS_PER_S
+        if len(working) - known >= limits.market_open_orders_max:
+            return _over(
+                RefusalCode.MARKET_ORDERS,
+                "open orders of the market",
+                len(working) + 1,
+                limits.market_open_orders_max,
+            )
+        return self._collision(order, working) if working else None
+
+    def _collision(self, order: OrderView, working: Mapping[Hashable, Claim]) -> Refusal | None:
+        place = (order.outcome, order.side, order.price_ticks)
+        bids = order.outcome == order.side
+        ticks = PRICE_TICKS_MAX - order.price_ticks if order.outcome else order.price_ticks
+        same = 0
+        for key, claim in working.items():
+            if key == order.key:
+                continue
+            if claim.in_flight and place == (claim.outcome, claim.side, claim.price_ticks):
+                same += 1
+            if claim.takes or claim.bids == bids or self.limits.self_cross_allowed:
+                continue
+            if ticks >= claim.yes_ticks if bids else ticks <= claim.yes_ticks:
+                return Refusal(
+                    RefusalCode.SELF_CROSS,
+                    f"would trade with an own order: YES {'bid' if bids else 'ask'} {ticks}"
+                    f" against {claim.yes_ticks}",
+                )
+        if same >= self.limits.same_in_flight_max:
+            return Refusal(
+                RefusalCode.DUPLICATE,
+                f"{same} of the same token, side and price {order.price_ticks} in flight;"
+                f" same_in_flight_max is {self.limits.same_in_flight_max}",
+            )
         return None
+
+    def _exposure(self, order: OrderView, cost_micro: int) -> Refusal | None:
+        """Count the order as open, and out again if a scope's limit is passed by it."""
+        own = self.own
+        claim = Claim(
+            order.condition_id,
+            order.outcome,
+            order.side,
+            order.price_ticks,
+            order.size_lots,
+            order.proceeds_micro if order.side else cost_micro,
+            order.takes,
+        )
+        own.claim(order.key, order.strategy, claim)
+        totals = self._totals(order)
+        for total, (_, lots, cost, loss) in zip(totals, self._scopes, strict=True):
+            if (
+                (lots is not None and total.lots > lots)
+                or (cost is not None and total.cost_micro > cost)
+                or total.loss_micro > loss
+            ):
+                break
+        else:
+            return None
+        after = [(one.lots, one.cost_micro, one.loss_micro) for one in totals]
+        own.release(order.key, order.strategy)
+        refusal = self._worse(after, self._totals(order))
+        if refusal is None:  # above a limit before, and no further now
+            own.claim(order.key, order.strategy, claim)
+        return refusal
+
+    def _totals(self, order: OrderView) -> tuple[Totals, Totals, Totals, Totals]:
+        account, condition = self.own.account, order.condition_id
+        strategy = self.own.strategy(order.strategy).totals
+        return account.market(condition), account.event(condition), strategy, account.totals
+
+    def _worse(
+        self, after: list[tuple[int, int, int]], before: tuple[Totals, ...]
+    ) -> Refusal | None:
+        for seen, was, (scope, lots, cost, loss) in zip(after, before, self._scopes, strict=True):
+            if lots is not None and seen[0] > max(lots, was.lots):
+                return _over(scope.lots_code, f"{scope.name} position", seen[0], lots)
+            if cost is not None and seen[1] > max(cost, was.cost_micro):
+                return _over(scope.cost_code, f"{scope.name} notional", seen[1], cost)
+            if seen[2] > max(loss, was.loss_micro):
+                return _over(scope.loss_code, f"{scope.name} worst case", seen[2], loss)
+        return None
+
+    def _rate(self, order: OrderView, now_ns: int) -> Refusal | None:
+        if self._orders.take(now_ns):
+            return None
+        self.own.release(order.key, order.strategy)
+        return Refusal(
+            RefusalCode.RATE, f"more than {self.limits.orders_per_s_max} orders a second"
+        )
 
 
 def _over(code: RefusalCode, what: str, value: int, limit: int) -> Refusal:

@@ -7,17 +7,20 @@ process decides when it runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
+from overround.decide.risk import Refusal
 from overround.errors import OverroundError, VenueError
-from overround.execute.client import NoAnswer, NotSent, VenueClient
+from overround.execute.client import Kind, Lease, NoAnswer, NotSent, Response, VenueClient
 from overround.execute.executor import Executor, Submission
 from overround.execute.news import News
 from overround.execute.order import Order, OrderState
 from overround.execute.resolve import Remedy, RemedyKind, Resolver, resend
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
+from overround.execute.trust import ChannelTrust
+from overround.layout.intent import IntentFlag
 from overround.ledger.records import Reconcile
 from overround.observe.metrics import Value
 from overround.venues.polymarket import rest
@@ -41,10 +44,12 @@ __all__ = ["AccountDesk", "obtain_credentials"]
 
 Item = TypeVar("Item")
 
-IN_FLIGHT_MAX: Final = 16
-"""Requests that carry orders, at one time."""
 PAGES_MAX: Final = 1_000
 """A listing longer than this never ends: it is refused whole."""
+LOOK_UPS_MAX: Final = 4
+"""Orders looked up at one time: cancels and orders need connections too."""
+MISSED_AFTER_MS: Final = 2_000
+"""A fill that a listing tells of so long after its match was missed by the user channel."""
 OVERLAP_MS: Final = 60_000
 """Trades are listed from this long before the last complete comparison."""
 ASK_DELAY_S: Final = 0.05
@@ -87,31 +92,71 @@ class AccountDesk:
         self._clock = clock
         self._epoch_ms = epoch_ms
         self._signature_type = signature_type
-        self._sending = asyncio.Semaphore(IN_FLIGHT_MAX)
         self._compared_ms = 0
         self._differences: tuple[str, ...] = ()
+        self.trust = ChannelTrust(news, clock)
+        """Of the user channel, which comparisons restore."""
         self.doubt = asyncio.Event()
         """Set when an outcome is unknown; ``settle_doubts`` waits for it."""
 
     async def submit(self, submission: Submission) -> None:
-        """Send a submission, unless it was refused meanwhile, and apply the answer."""
-        async with self._sending:
-            if not self._core.begin(submission):
-                self.doubt.set()
-                return
-            try:
-                answer = await self._client.call(submission.request)
-            except NotSent as error:
-                self._core.unsent(submission, str(error))
-                self.doubt.set()
-                return
-            except NoAnswer as error:
-                ids = submission.order_ids
-                self._core.answer(submission, [no_answer(one, str(error)) for one in ids])
-                self.doubt.set()
-                return
+        """Send a submission, unless it was refused meanwhile, and apply the answer.
+
+        Everything that may take time is waited for before ``begin``, so that the journal says
+        SENT right before the first byte, and never of what stayed here.
+        """
+        lease = await self._lease(submission)
+        if lease is not None:
+            answer = self._send(submission, lease)
+            if answer is not None:
+                await self._receive(submission, answer)
+
+    def send_now(
+        self, submission: Submission, spawn: Callable[[Coroutine[Any, Any, None]], None]
+    ) -> bool:
+        """Send in this very turn of the loop; False, with nothing done, if it has to wait.
+
+        What is left to do when the bytes are written is spawned.
+        """
+        try:
+            lease = self._client.try_lease(
+                Kind.ORDER, len(submission.orders), post_only=_post_only(submission)
+            )
+        except NotSent:
+            return False  # ``submit`` refuses it, with the reason
+        if lease is None:
+            return False
+        answer = self._send(submission, lease)
+        if answer is not None:
+            spawn(self._receive(submission, answer))
+        return True
+
+    def _send(
+        self, submission: Submission, lease: Lease
+    ) -> asyncio.Future[Response] | None:
+        """Journal and write a submission; None if it was refused, or nothing could be written."""
+        if not self._core.begin(submission):
+            lease.release()
+            self.doubt.set()
+            return None
+        try:
+            answer = lease.send(submission.request)
+        except NotSent as error:
+            self._core.unsent(submission, str(error))
+            self.doubt.set()
+            return None
+        self._core.wrote(submission)
+        return answer
+
+    async def _receive(self, submission: Submission, answer: asyncio.Future[Response]) -> None:
+        """Apply the answer to what was sent."""
         ids = submission.order_ids
-        status, body, again = answer
+        try:
+            status, body, again = await answer
+        except NoAnswer as error:
+            self._core.answer(submission, [no_answer(one, str(error)) for one in ids])
+            self.doubt.set()
+            return
         if len(ids) == 1:
             answers = [decode_order_answer(status, body, ids[0], retry_after=again)]
         else:
@@ -121,19 +166,37 @@ class AccountDesk:
             if order.state is OrderState.UNKNOWN:
                 self.doubt.set()
 
+    async def _lease(self, submission: Submission) -> Lease | None:
+        """Return the right to send, or None: then a first attempt is refused for good."""
+        orders = submission.orders
+        first = submission.attempt == 1
+        try:
+            return await self._client.lease(
+                Kind.ORDER,
+                len(orders),
+                post_only=_post_only(submission),
+                until_ns=min(one.expires_ns for one in orders) if first else None,
+            )
+        except NotSent as error:
+            if first:
+                self._core.refuse(orders, Refusal(error.code, str(error)))
+            self.doubt.set()
+            return None
+
     async def cancel(self, orders: Sequence[Order]) -> None:
         """Cancel orders by id; what is not confirmed is found by the next comparison."""
         ids = [order.order_id for order in orders]
         for start in range(0, len(ids), rest.CANCELS_MAX):
-            await self._cancel(rest.cancel_orders(ids[start : start + rest.CANCELS_MAX]))
+            some = ids[start : start + rest.CANCELS_MAX]
+            await self._cancel(rest.cancel_orders(some), cost=len(some))
 
     async def cancel_all(self) -> bool:
         """Cancel everything the credentials have open; return whether the venue answered."""
-        return await self._cancel(rest.cancel_all())
+        return await self._cancel(rest.cancel_all(), cost=1 + len(self._store.working))
 
-    async def _cancel(self, request: rest.Request) -> bool:
+    async def _cancel(self, request: rest.Request, *, cost: int) -> bool:
         try:
-            answer = await self._client.call(request)
+            answer = await self._client.call(request, cost=cost)
             done = decode_cancel(answer.status, answer.body)
         except (NotSent, NoAnswer, VenueError) as error:
             self._news.notice("cancel without answer", error=str(error))
@@ -170,12 +233,29 @@ class AccountDesk:
                 delay_s = min(2 * delay_s, ASK_DELAY_MAX_S)
 
     async def ask(self) -> None:
-        """Look up every order of unknown outcome once, then the trades, and judge."""
+        """Look up every order of unknown outcome once, then the trades, and judge.
+
+        A look-up that fails leaves its own order to the next turn and no other. Raises
+        VenueError, NotSent or NoAnswer if all failed, or the trades could not be listed.
+        """
         asked_ns = self._clock()
-        found: list[tuple[Order, UserOrder | None]] = []
-        for order in self._resolver.unknown():
-            answer = await self._client.call(rest.get_order(order.order_id))
-            found.append((order, decode_order(answer.status, answer.body)))
+        turns = asyncio.Semaphore(LOOK_UPS_MAX)
+        failures: list[OverroundError] = []
+
+        async def look_up(order: Order) -> tuple[Order, UserOrder | None] | None:
+            try:
+                async with turns:
+                    answer = await self._client.call(rest.get_order(order.order_id))
+                return order, decode_order(answer.status, answer.body)
+            except (NotSent, NoAnswer, VenueError) as error:
+                self._news.count(Value.LOOK_UPS_FAILED)
+                failures.append(error)
+                return None
+
+        looked = await asyncio.gather(*map(look_up, self._resolver.unknown()))
+        found = [one for one in looked if one is not None]
+        if failures and not found:
+            raise failures[0]
         self._settlement.apply(await self._trades())
         judged = (self._resolver.resolve(order, seen, asked_ns) for order, seen in found)
         await self.remedy(one for one in judged if one is not None)
@@ -188,7 +268,7 @@ class AccountDesk:
         """
         asked_ns, asked_ms = self._clock(), self._epoch_ms()
         listing = await self._open_orders()
-        self._settlement.apply(await self._trades())
+        self._book_listed(await self._trades(), asked_ms)
         remedies, differences = self._resolver.sweep(listing, asked_ns)
         answer = await self._client.call(rest.balance(self._signature_type))
         balance = decode_balance(answer.status, answer.body).balance_micro
@@ -196,10 +276,23 @@ class AccountDesk:
         self._news.count(Value.RECONCILES)
         self._note(balance, len(listing), differences)
         self._compared_ms = asked_ms
+        self.trust.compared(asked_ns)
         await self.remedy(remedies)
         if self._resolver.unknown():
             self.doubt.set()
         return differences
+
+    def _book_listed(self, trades: Sequence[UserTrade], asked_ms: int) -> None:
+        """Book listed trades; those the user channel should have told of cost it its trust."""
+        missed = 0
+        for trade in trades:
+            known = self._store.positions.knows_trade(trade.trade_id)
+            self._settlement.on_trade(trade)
+            late = asked_ms - trade.match_epoch_ms > MISSED_AFTER_MS
+            missed += late and not known and self._store.positions.knows_trade(trade.trade_id)
+        if missed and self.trust.trusted:
+            self._news.count(Value.USER_MISSED, missed)
+            self.trust.doubted(f"{missed} fills came by a listing alone")
 
     def _note(self, balance: int, open_count: int, differences: list[str]) -> None:
         opening = not self._store.opened
@@ -253,3 +346,7 @@ class AccountDesk:
                 return items
             cursor = page.next_cursor
         raise VenueError(f"{what}: more than {PAGES_MAX} pages", retryable=True)
+
+
+def _post_only(submission: Submission) -> bool:
+    return all(one.intent.flags & IntentFlag.POST_ONLY for one in submission.orders)

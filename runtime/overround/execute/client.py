@@ -1,48 +1,89 @@
-"""HTTP to the venue: one attempt, a deadline, warm connections, and an honest failure.
+"""Requests to the venue: one attempt, a deadline, a budget, and an honest failure.
 
-Two failures are told apart because they mean opposite things for an order: ``NotSent`` (no
-connection, so no byte left) and ``NoAnswer`` (bytes may have arrived). Nothing is repeated here.
+Two failures are told apart because they mean opposite things for an order: ``NotSent`` (no byte
+left) and ``NoAnswer`` (bytes may have arrived). Nothing is repeated here.
+
+A request passes three gates: no trouble of the venue holds its kind back, its rate tokens are
+there, a connection is free. Cancels pass the first always, and have tokens and a connection that
+nobody else may take. ``lease`` waits for all three and ``send`` then writes in the same turn of
+the loop, so that the caller can journal between the two, with nothing awaited in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Coroutine
+from random import Random
 from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import aiohttp
-from yarl import URL
 
-from overround.errors import OverroundError, VenueError
-from overround.venues.polymarket.auth import Credentials, Signer, l1_headers, l2_headers
+from overround import clock
+from overround.config.schema import Execute
+from overround.decide.risk import RefusalCode
+from overround.execute.http.answer import Kind, NoAnswer, NotSent, Response, Slot, Wire
+from overround.execute.http.budget import TokenBucket
+from overround.execute.http.dial import Origin
+from overround.execute.http.guard import Guard
+from overround.execute.http.head import RequestEncoder
+from overround.execute.http.login import LoginKeeper
+from overround.execute.http.pool import Pool, PoolLimits
+from overround.execute.http.trouble import Trouble
+from overround.execute.http.venueclock import VenueClock
+from overround.execute.news import News
+from overround.observe.metrics import Histogram, Value
+from overround.venues.polymarket.auth import Credentials, Signer
 from overround.venues.polymarket.rest import Auth, Request
 
-__all__ = ["NoAnswer", "NotSent", "Response", "VenueClient"]
+__all__ = ["Kind", "Lease", "NoAnswer", "NotSent", "Response", "VenueClient"]
 
-CONNECTIONS_MAX: Final = 16
-KEEP_ALIVE_S: Final = 15.0
-"""Below the idle limit of usual servers: a connection they are about to close is not used."""
-
-
-class NotSent(OverroundError):
-    """No connection could be made: nothing left this machine."""
+CANCEL_ALL: Final = frozenset({"/cancel-all", "/cancel-market-orders", "/v1/heartbeats"})
+"""What never waits for tokens: it ends risk, and is rare."""
 
 
-class NoAnswer(OverroundError):
-    """Bytes may have left and no whole answer came: the outcome is unknown."""
+def kind_of(request: Request) -> Kind:
+    """Return what a request is for. The dead-man's beat goes with the cancels."""
+    if request.path in ("/order", "/orders"):
+        return Kind.ORDER if request.method == "POST" else Kind.CANCEL
+    return Kind.CANCEL if request.path in CANCEL_ALL else Kind.QUERY
 
 
-class Response(NamedTuple):
-    """Status, body, and the Retry-After header ("" without one)."""
+class Lease:
+    """The right to send one request now. Use it at once: ``send`` or ``release``."""
 
-    status: int
-    body: bytes
-    retry_after: str
+    __slots__ = ("_client", "_cost", "_deadline_ns", "_kind", "_slot")
+
+    def __init__(
+        self, client: VenueClient, slot: Slot, kind: Kind, cost: int, deadline_ns: int
+    ) -> None:
+        self._client = client
+        self._slot = slot
+        self._kind = kind
+        self._cost = cost
+        self._deadline_ns = deadline_ns
+
+    def send(self, request: Request) -> asyncio.Future[Response]:
+        """Write the request in this turn of the loop; the future brings Response or NoAnswer.
+
+        Raises NotSent, with no byte written, if the connection has just gone.
+        """
+        answer = self._slot.send(request, self._deadline_ns)
+        answer.add_done_callback(lambda done: self._client.judge(self._kind, request, done))
+        return answer
+
+    def release(self) -> None:
+        """Give everything back unused."""
+        self._slot.release()
+        self._client.give_back(self._kind, self._cost)
 
 
 class VenueClient:
-    """Connections to one venue with one account's proofs. Use as an async context."""
+    """One venue with one account's proofs. Use as an async context.
+
+    ``wire`` carries the requests; by default it is our own pool of connections.
+    """
 
     def __init__(
         self,
@@ -52,23 +93,65 @@ class VenueClient:
         chain_id: int,
         timeout_ms: int,
         epoch_s: Callable[[], int],
+        settings: Execute | None = None,
+        news: News | None = None,
+        now_ns: Callable[[], int] = clock.monotonic_ns,
+        epoch_ms: Callable[[], int] = clock.epoch_ms,
+        random: Random | None = None,
+        tls: ssl.SSLContext | None = None,
+        wire: Wire | None = None,
     ) -> None:
-        self._base = base_url.rstrip("/")
-        self._signer = signer
-        self._chain_id = chain_id
-        self._timeout = aiohttp.ClientTimeout(total=timeout_ms / 1_000)
-        self._epoch_s = epoch_s
+        settings = settings or Execute()
+        self._news: News = news or NoNews()
+        self._now_ns = now_ns
+        self._timeout_ns = timeout_ms * clock.NS_PER_MS
+        self._encode = RequestEncoder(
+            Origin.parse(base_url), signer, chain_id=chain_id, epoch_s=epoch_s
+        )
+        self._wire: Wire = wire or Pool(
+            Origin.parse(base_url),
+            self._encode,
+            self._news,
+            limits=PoolLimits(
+                settings.connections,
+                settings.connection_requests_max,
+                settings.connection_age_max_s * clock.NS_PER_S,
+            ),
+            clock=now_ns,
+            random=random or Random(signer.address),
+            tls=tls,
+        )
+        self._orders = TokenBucket(
+            settings.order_tokens_per_s, settings.order_tokens_burst, now_ns()
+        )
+        self._cancels = TokenBucket(
+            settings.cancel_tokens_per_s, settings.cancel_tokens_burst, now_ns()
+        )
+        self._cancels_kept = min(settings.cancel_tokens_reserve, settings.cancel_tokens_burst // 2)
+        self.guard = Guard(self._news, now_ns)
+        """What holds requests back now."""
+        self.clock = VenueClock(
+            self.call, self.guard, self._news,
+            epoch_ms=epoch_ms, offset_max_ms=settings.clock_offset_max_ms,
+        )  # fmt: skip
+        self._login = LoginKeeper(self, self.guard, self._spawn)
+        self._chores: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
-        self.credentials: Credentials | None = None
-        """Set once they are known; requests that need them raise before."""
+        self._started = False
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Set once they are known; requests that need them raise VenueError before."""
+        return self._encode.credentials
+
+    @credentials.setter
+    def credentials(self, credentials: Credentials | None) -> None:
+        self._encode.credentials = credentials
+
+    # -- life ----------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX, keepalive_timeout=KEEP_ALIVE_S),
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Content-Type",),
-        )
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         return self
 
     async def __aexit__(
@@ -78,48 +161,158 @@ class VenueClient:
         trace: TracebackType | None,
     ) -> None:
         assert self._session is not None
+        chores = list(self._chores)
+        for task in chores:
+            task.cancel()
+        results = await asyncio.gather(*chores, return_exceptions=True)
+        await self._wire.close()
         await self._session.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The open session, for the user socket."""
+        """The open session of the user socket; REST does not use it."""
         assert self._session is not None, "client is not open"
         return self._session
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        if request.auth is Auth.L1:
-            headers = l1_headers(self._signer, self._epoch_s(), 0, self._chain_id)
-        elif request.auth is Auth.L2:
-            if self.credentials is None:
-                raise VenueError(f"{request.method} {request.path} needs credentials first")
-            headers = l2_headers(
-                self.credentials,
-                self._signer.address,
-                self._epoch_s(),
-                request.method,
-                request.path,
-                request.body,
-            )
-        if request.body:
-            headers["Content-Type"] = "application/json"
-        return headers
+    def _spawn(self, chore: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
-    async def call(self, request: Request) -> Response:
-        """Return the answer to one request. Raises NotSent or NoAnswer, never repeats."""
-        url = URL(self._base + request.target, encoded=True)
+    def _start(self) -> None:
+        """Begin with the first request: who sends none needs no venue."""
+        if not self._started:
+            self._started = True
+            self._spawn(self.clock.run())
+
+    # -- requests ------------------------------------------------------------------------
+
+    def try_lease(self, kind: Kind, cost: int = 1, *, post_only: bool = False) -> Lease | None:
+        """Return a lease if all is there at once; None if it has to be waited for.
+
+        Raises NotSent, with reason and end, if requests of this kind are held back.
+        """
+        self.guard.check(kind, post_only=post_only)
+        now_ns = self._now_ns()
+        if kind is Kind.ORDER and self._orders.wait_ns(cost, now_ns):
+            return None
+        if kind is Kind.CANCEL and self._cancels.wait_ns(cost, now_ns, keep=self._cancels_kept):
+            return None
+        slot = self._wire.take(kind)
+        if slot is None:
+            return None
+        self._spend(kind, cost, now_ns)
+        return Lease(self, slot, kind, cost, now_ns + self._timeout_ns)
+
+    async def lease(
+        self,
+        kind: Kind,
+        cost: int = 1,
+        *,
+        post_only: bool = False,
+        until_ns: int | None = None,
+        urgent: bool = False,
+    ) -> Lease:
+        """Wait for the right to send; at most the request's deadline, or ``until_ns``.
+
+        ``cost`` is how many orders are placed or ids cancelled; ``urgent`` waits for no tokens.
+        Raises NotSent with the reason.
+        """
+        self._start()
+        begun_ns = self._now_ns()
+        deadline_ns = begun_ns + self._timeout_ns
+        limit_ns = deadline_ns if until_ns is None else min(deadline_ns, until_ns)
         try:
-            async with self.session.request(
-                request.method,
-                url,
-                data=request.body or None,
-                headers=self._headers(request),
-                allow_redirects=False,
-            ) as answer:
-                body = await answer.read()
-                return Response(answer.status, body, answer.headers.get("Retry-After", ""))
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotSent(f"{request.method} {request.path}: no connection: {error}") from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041
-            what = type(error).__name__
-            raise NoAnswer(f"{request.method} {request.path}: {what} {error}") from error
+            self.guard.check(kind, post_only=post_only)
+            await self._tokens(kind, cost, limit_ns, urgent=urgent)
+            try:
+                slot = await self._wire.wait(kind, limit_ns)
+            except BaseException:
+                self.give_back(kind, cost)
+                raise
+            lease = Lease(self, slot, kind, cost, deadline_ns)
+            try:
+                self.guard.check(kind, post_only=post_only)  # it may have begun meanwhile
+            except NotSent:
+                lease.release()
+                raise
+        except NotSent:
+            if kind is Kind.ORDER:
+                self._news.count(Value.ORDERS_HELD, cost)
+            raise
+        self._news.time(Histogram.HTTP_WAIT, self._now_ns() - begun_ns)
+        return lease
+
+    async def call(self, request: Request, *, cost: int = 1) -> Response:
+        """Return the answer to one request. Raises NotSent or NoAnswer, never repeats."""
+        urgent = request.path in CANCEL_ALL
+        try:
+            lease = await self.lease(kind_of(request), cost, urgent=urgent)
+        except NotSent as error:
+            raise NotSent(f"{request.method} {request.path}: {error}", error.code) from None
+        return await lease.send(request)
+
+    async def _tokens(self, kind: Kind, cost: int, limit_ns: int, *, urgent: bool) -> None:
+        if kind is Kind.QUERY:
+            return
+        now_ns = self._now_ns()
+        wait_ns = 0
+        if kind is Kind.ORDER:
+            wait_ns = self._orders.wait_ns(cost, now_ns)
+        elif not urgent:
+            wait_ns = self._cancels.wait_ns(cost, now_ns, keep=self._cancels_kept)
+        if wait_ns and now_ns + wait_ns >= limit_ns:
+            text = f"over our budget: tokens for {cost} come in {wait_ns // clock.NS_PER_MS} ms"
+            raise NotSent(text, RefusalCode.BUDGET)
+        self._spend(kind, cost, now_ns)
+        if wait_ns:
+            try:
+                await asyncio.sleep(wait_ns / clock.NS_PER_S)
+            except BaseException:
+                self.give_back(kind, cost)
+                raise
+
+    def _spend(self, kind: Kind, cost: int, now_ns: int) -> None:
+        if kind is not Kind.QUERY:
+            (self._orders if kind is Kind.ORDER else self._cancels).spend(cost, now_ns)
+
+    def give_back(self, kind: Kind, cost: int) -> None:
+        """Return the tokens of a request that was not sent."""
+        if kind is not Kind.QUERY:
+            (self._orders if kind is Kind.ORDER else self._cancels).give_back(cost)
+
+    def judge(self, kind: Kind, request: Request, answer: asyncio.Future[Response]) -> None:
+        """Take note of how a request ended."""
+        if answer.cancelled():
+            return
+        error = answer.exception()
+        what = f"{request.method} {request.path}"
+        if error is not None:
+            self._news.count(Value.HTTP_NO_ANSWER)
+            self._news.notice("no answer", code=request.path, error=str(error))
+            return
+        login = request.auth is Auth.L2
+        if self.guard.judge(kind, what, answer.result(), login=login) is Trouble.LOGIN:
+            self._login.refused()
+
+
+class NoNews:
+    """Nobody is told: for tools that call the venue once."""
+
+    def count(self, value: Value, n: int = 1) -> None:
+        """Do nothing."""
+
+    def gauge(self, value: Value, number: int) -> None:
+        """Do nothing."""
+
+    def time(self, stage: Histogram, elapsed_ns: int) -> None:
+        """Do nothing."""
+
+    def report(self, kind: object, intent: object, **values: Any) -> None:
+        """Do nothing."""
+
+    def notice(self, event: str, /, **values: object) -> None:
+        """Do nothing."""

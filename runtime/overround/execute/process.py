@@ -247,6 +247,7 @@ class ExecutorProcess:
                 loop,
                 self._on_intents,
                 spin_ns=settings.detect.spin_us * clock.NS_PER_US,
+                on_failure=self._fail,
             )
             self._watches.append(watch)
         gc.collect()
@@ -263,11 +264,14 @@ class ExecutorProcess:
 
     def _on_intents(self, messages: list[RingIntent]) -> None:
         try:
-            submissions = self._parts.core.take(messages)
+            submissions = self._parts.core.take(messages, self._send_now)
         except Exception as error:
             self._fail(error)
             raise
         self._dispatch(submissions)
+
+    def _send_now(self, submission: Submission) -> bool:
+        return self._parts.desk.send_now(submission, self._spawn)
 
     def _carry_plans(self) -> None:
         if self._parts.core.ready:

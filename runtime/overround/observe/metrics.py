@@ -117,6 +117,10 @@ class Value(IntEnum):
     PLANS_REPAIRED = 120
     QUOTES_PLACED = 121
     QUOTES_CANCELED = 122
+    USER_TRUSTED = 123
+    USER_MISSED = 124
+    LOOK_UPS_FAILED = 125
+    ORDERS_ORPHANED = 126
 
 
 class Histogram(IntEnum):
@@ -167,6 +171,7 @@ _GAUGES = frozenset(
         Value.LEDGER_LAG_RECORDS,
         Value.CLOCK_OFFSET_MS,
         Value.POOL_READY,
+        Value.USER_TRUSTED,
     }
 )
 
@@ -264,6 +269,10 @@ _HELP: dict[Value, str] = {
     Value.PLANS_REPAIRED: "orders that complete a missed leg or sell a filled one back",
     Value.QUOTES_PLACED: "orders placed for the quotes strategies want",
     Value.QUOTES_CANCELED: "cancels of quotes that are no longer wanted",
+    Value.USER_TRUSTED: "1 while the user channel is trusted: compared since it listens",
+    Value.USER_MISSED: "fills that a listing told of and a trusted user channel had not",
+    Value.LOOK_UPS_FAILED: "look-ups of orders of unknown outcome that failed",
+    Value.ORDERS_ORPHANED: "open orders at the venue that no journal record speaks of",
 }
 
 STAGES: dict[Histogram, str] = {

@@ -94,6 +94,12 @@ class _Error(msgspec.Struct, frozen=True):
     retry_after_s: int
 
 
+def read_error(body: bytes, retry_after: str) -> tuple[str, int]:
+    """Return what an error answer says: its text, and the seconds it asks to wait (0: none)."""
+    error = _read_error(body, retry_after)
+    return error.text, error.retry_after_s
+
+
 def _read_error(body: bytes, retry_after: str) -> _Error:
     """Return what an error body says, whatever it is made of."""
     text = ""

@@ -182,6 +182,10 @@ class Credentials:
         digest = hmac.digest(self._mac_key, message, hashlib.sha256)
         return base64.urlsafe_b64encode(digest).decode("ascii")
 
+    def mac(self) -> hmac.HMAC:
+        """Return an HMAC that has taken in the key: copy it, update the copy with the message."""
+        return hmac.new(self._mac_key, digestmod="sha256")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Credentials):
             return NotImplemented

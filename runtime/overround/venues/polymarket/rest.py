@@ -95,6 +95,11 @@ def derive_api_key() -> Request:
     return Request("GET", "/auth/derive-api-key", auth=Auth.L1)
 
 
+def api_keys() -> Request:
+    """Ask which API keys this login has: the cheapest proof that it is accepted."""
+    return Request("GET", "/auth/api-keys", auth=Auth.L2)
+
+
 def place_order(body: bytes) -> Request:
     """Send one order (``orders.order_body``)."""
     return Request("POST", "/order", body=body, auth=Auth.L2)

@@ -1,0 +1,1 @@
+"""HTTP/1.1 to the venue: connections, their pool, the bytes of requests, budgets, troubles."""
