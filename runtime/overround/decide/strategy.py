@@ -7,17 +7,22 @@ Hooks must not block, sleep, or read a clock: time is ``ctx.now_ns``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
 from overround.decide.edge import FeeRule
 from overround.decide.intents import IntentWriter, PlanLeg, Stamps
+from overround.decide.targets import Book, TargetWriter
+from overround.errors import InvariantError
+from overround.layout.intent import OWN_SEQUENCE
 from overround.layout.report import ReportKind
 from overround.units import notional_up_micro
 
 __all__ = [
+    "OWN_SEQUENCE",
+    "Book",
     "Context",
     "Parameters",
     "ReportKind",
@@ -95,9 +100,18 @@ class Context:
     """A strategy's hands: parameters, the time of the turn, and the intents it emits."""
 
     def __init__(
-        self, writer: IntentWriter, *, strategy: int, account: int, params: Parameters
+        self,
+        writer: IntentWriter,
+        *,
+        strategy: int,
+        account: int,
+        params: Parameters,
+        targets: TargetWriter | None = None,
+        books: Callable[[int, int], Book | None] | None = None,
     ) -> None:
         self._writer = writer
+        self._targets = targets
+        self._books = books
         self.strategy = strategy
         self.account = account
         self.params = params
@@ -107,7 +121,9 @@ class Context:
     def emit(self, legs: Sequence[PlanLeg], *, stamps: Stamps, edge_micro: int) -> int | None:
         """Hand a plan to the executor whole, or not at all; return its id.
 
-        None means that the ring is full: the plan is dropped and counted at the source.
+        None means that the ring is full: the plan is dropped and counted at the source. Legs
+        flagged ORDERED leave one after the other; a plan whose first leg is flagged LEAVE is not
+        repaired where legs were missed.
         """
         plan = self._writer.emit(
             legs, stamps=stamps, edge_micro=edge_micro, account=self.account, strategy=self.strategy
@@ -120,6 +136,51 @@ class Context:
         self._writer.cancel(
             market=market, target=target, account=self.account, strategy=self.strategy
         )
+
+    def book(self, market: int) -> Book | None:
+        """Return the top of a market's book, None where it may not be traded on now."""
+        return None if self._books is None else self._books(market, self.now_ns)
+
+    def quote(
+        self,
+        market: int,
+        bid: tuple[int, int] | None,
+        ask: tuple[int, int] | None,
+        *,
+        book: Book,
+        life_ms: int = 1_000,
+        gtd: bool = False,
+    ) -> bool:
+        """Want these quotes to stand: (ticks, lots) of the YES token, None for no side.
+
+        They replace what was wanted before and are cancelled when their life ends, this process
+        dies or ``book`` is replaced, so write them again in time; what was filled is placed again
+        by that. ``gtd`` tells the venue too, for lives above two minutes. The executor moves a
+        price that would take one tick behind the other side. Reports of quotes carry producer
+        sequences from ``OWN_SEQUENCE`` on.
+
+        False if another strategy of this process quotes the market. Raises ValueError for a
+        price outside (0, 1), no lots, a bid not below the ask, or a life above a week.
+        """
+        return self._wanted.quote(
+            self.strategy,
+            market,
+            bid=bid,
+            ask=ask,
+            ingress_epoch=book.ingress_epoch,
+            life_ms=life_ms,
+            gtd=gtd,
+        )
+
+    def withdraw(self, market: int) -> None:
+        """Want no quotes in a market any more; they are cancelled."""
+        self._wanted.withdraw(self.strategy, market)
+
+    @property
+    def _wanted(self) -> TargetWriter:
+        if self._targets is None:
+            raise InvariantError("this host has no targets region: it cannot quote")
+        return self._targets
 
 
 class Strategy:
@@ -134,7 +195,7 @@ class Strategy:
         """Told of a hit that passed every check; act by ``ctx.emit``."""
 
     def on_book(self, ctx: Context, market: int) -> None:
-        """Told that the best prices of a market changed. Not called yet: none asks for it."""
+        """Told that a market's book changed; act by ``ctx.quote``. Only if overridden."""
 
     def on_trade(self, ctx: Context, trade: Any) -> None:
         """Told of a print (``trades`` layout). Not called yet: none asks for it."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 
 import numpy as np
 
 from overround.config.schema import Detect
 from overround.decide.intents import IntentWriter
-from overround.decide.strategy import Context, Parameters, Signal, Strategy
+from overround.decide.strategy import Book, Context, Parameters, Signal, Strategy
+from overround.decide.targets import TargetWriter
 from overround.errors import ConfigError
 from overround.layout.report import ReportKind
 
@@ -48,13 +49,30 @@ class StrategyHost:
     """Calls the hooks of every strategy, each with its own context."""
 
     def __init__(
-        self, strategies: list[Strategy], writer: IntentWriter, params: Parameters, *, number: int
+        self,
+        strategies: list[Strategy],
+        writer: IntentWriter,
+        params: Parameters,
+        *,
+        number: int,
+        targets: TargetWriter | None = None,
+        books: Callable[[int, int], Book | None] | None = None,
     ) -> None:
         self._number = number
+        self._targets = targets
         self._pairs = [
-            (strategy, Context(writer, strategy=at, account=0, params=params))
+            (
+                strategy,
+                Context(
+                    writer, strategy=at, account=0, params=params, targets=targets, books=books
+                ),
+            )
             for at, strategy in enumerate(strategies, start=1)
         ]
+        self.follows_books = any(
+            type(strategy).on_book is not Strategy.on_book for strategy in strategies
+        )
+        """Whether any strategy wants to be told of books."""
 
     def start(self, now_ns: int) -> None:
         """Tell every strategy that it starts."""
@@ -65,6 +83,8 @@ class StrategyHost:
         """Tell every strategy that the process ends."""
         for strategy, ctx in self._at(now_ns):
             strategy.on_stop(ctx)
+        if self._targets is not None:
+            self._targets.clear()
 
     def timer(self, now_ns: int) -> None:
         """Tell every strategy the time."""
@@ -75,6 +95,11 @@ class StrategyHost:
         """Tell every strategy of a new market."""
         for strategy, ctx in self._at(now_ns):
             strategy.on_market(ctx, market)
+
+    def book(self, market: int, now_ns: int) -> None:
+        """Tell every strategy that a book changed."""
+        for strategy, ctx in self._at(now_ns):
+            strategy.on_book(ctx, market)
 
     def signal(self, signal: Signal) -> bool:
         """Tell every strategy of a signal; return whether one emitted a plan."""

@@ -15,6 +15,8 @@ from overround.clock import NS_PER_MS, NS_PER_US, monotonic_ns
 from overround.config.schema import Settings
 from overround.decide.edge import FeeRule, fee_bound_micro
 from overround.decide.intents import IntentWriter
+from overround.decide.targets import TargetWriter
+from overround.detect.books import BookReader
 from overround.detect.columns import warm
 from overround.detect.host import StrategyHost, load_strategies, parameters
 from overround.detect.kernels import load
@@ -22,8 +24,10 @@ from overround.detect.scanner import Limits, Scanner, Shard
 from overround.layout.board import BOARD
 from overround.layout.catalog import CATALOG
 from overround.layout.report import REPORT
+from overround.layout.target import TARGET
 from overround.shm.broadcast import BroadcastReader
 from overround.shm.member import Member
+from overround.shm.segment import Segment
 from overround.shm.slots import Slots
 from overround.shm.spsc import SpscProducer
 
@@ -69,9 +73,19 @@ def run(member: Member, settings: Settings, *, fee: FeeRule = fee_bound_micro) -
         clock=monotonic_ns,
         meters=member.meters,
     )
-    host = StrategyHost(strategies, writer, parameters(detect), number=member.number)
+    targets = member.own(f"targets-{member.name}")
+    targets.take_over()
     catalog = member.open("catalog")
     shards = _shards(member)
+    lease_ns = supervise.trust_lease_ms * NS_PER_MS
+    host = StrategyHost(
+        strategies,
+        writer,
+        parameters(detect),
+        number=member.number,
+        targets=TargetWriter(Slots(targets, TARGET), clock=monotonic_ns),
+        books=BookReader(shards, Slots(catalog, CATALOG), lease_ns).top,
+    )
     scanner = Scanner(
         shards,
         Slots(catalog, CATALOG),
@@ -81,19 +95,21 @@ def run(member: Member, settings: Settings, *, fee: FeeRule = fee_bound_micro) -
             edge_min_micro_per_share=detect.edge_min_micro_per_share,
             size_max_lots=detect.size_max_lots,
             cooldown_ns=detect.cooldown_ms * NS_PER_MS,
-            trust_lease_ns=supervise.trust_lease_ms * NS_PER_MS,
+            trust_lease_ns=lease_ns,
         ),
         on_signal=host.signal,
         meters=member.meters,
         fee=fee,
     )
+    scanner.follows_books = host.follows_books
     reports = [BroadcastReader(member.open(key)) for key in member.keys("reports-")]
     gc.collect()
     gc.freeze()
     host.start(monotonic_ns())
     log.info("detector ready", sets=scanner.sets, strategies=list(detect.strategies))
     beat_ns = supervise.beat_interval_ms * NS_PER_MS
-    _loop(member, scanner, host, writer, shards, reports, detect.spin_us * NS_PER_US, beat_ns)
+    spin_ns = detect.spin_us * NS_PER_US
+    _loop(member, scanner, host, writer, shards, reports, targets, spin_ns, beat_ns)
     host.stop(monotonic_ns())
     return 0
 
@@ -105,6 +121,7 @@ def _loop(
     writer: IntentWriter,
     shards: list[Shard],
     reports: list[BroadcastReader],
+    targets: Segment,
     spin_ns: int,
     beat_ns: int,
 ) -> None:
@@ -117,6 +134,8 @@ def _loop(
         work = scanner.do_work(now_ns)
         while scanner.added:
             host.market(scanner.added.pop(0), now_ns)
+        while scanner.changed:
+            host.book(scanner.changed.pop(), now_ns)
         for reader in reports:
             for at in range(reader.poll(news)):
                 host.report(news[at], now_ns)
@@ -128,6 +147,7 @@ def _loop(
         if now_ns >= beat_due_ns:
             beat_due_ns = now_ns + beat_ns
             member.beat(now_ns)
+            targets.beat(now_ns)
         if not ready:  # one whole turn is done: books read, kernels warm
             ready = True
             member.ready()

@@ -90,6 +90,10 @@ class Scanner:
         self._catalog_next = 0
         self._scanned = 0
         self.added: list[int] = []
+        self.follows_books = False
+        """Whether somebody takes what is in ``changed``."""
+        self.changed: set[int] = set()
+        """Markets whose book changed since somebody took them."""
         self._compile()
         self.added = list(range(len(self._markets)))
 
@@ -166,6 +170,8 @@ class Scanner:
             work += 1
         if count == 0:
             return work
+        if self.follows_books:
+            self.changed.update(self._records["market"][:count].tolist())
         touched = columns.apply(self._words, count)
         if touched and shard.epoch % 2 == 0:
             crossed = columns.check_mirrors(touched)
@@ -191,6 +197,8 @@ class Scanner:
         self._meters.add(Value.SWEEPS)
         if len(shard.markets) == 0:
             return
+        if self.follows_books:
+            self.changed.update(shard.markets.tolist())
         first = int(shard.markets[0])
         slots, whole = shard.board.load_many(first, int(shard.markets[-1]) + 1 - first)
         at = shard.markets - first

@@ -30,6 +30,7 @@ _KINDS = {
     "changes": RegionKind.CHANGES,
     "trades": RegionKind.TRADES,
     "intents": RegionKind.INTENTS,
+    "targets": RegionKind.TARGETS,
     "reports": RegionKind.REPORTS,
     "account": RegionKind.ACCOUNT,
     "meters": RegionKind.METERS,
