@@ -22,10 +22,12 @@ from oracle.audit import Audit, audit, exchange_books
 from oracle.executor_rig import SHARE, Rig
 from oracle.order_campaign_desk import Desk, Place, Trader
 from oracle.order_campaign_faults import POST_ONLY_AFTER_S, Deck
+from oracle.order_campaign_ledger import LedgerEye
 from overround.clock import monotonic_ns
-from overround.config.schema import Execute, Risk
+from overround.config.schema import Execute, Ledger, Risk
 from overround.execute.process import JOURNAL_FOLDER
 from overround.layout.account import AccountKind
+from overround.ledger.journal import replay
 from overround.observe.metrics import Value
 from overround.shm.kill import KillLatch, KillReason
 from overround.shm.slots import Slots
@@ -42,10 +44,11 @@ PAUSE_S: Final = 0.004
 TTL_NS: Final = 8_000_000_000
 RESTS_KEPT: Final = 24
 RING_ROOM: Final = 64
-KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06}
-KILLS_MAX: Final = {"executor": 500, "exchange": 20}
+KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06, "database": 0.15}
+KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
 """An exchange that goes on does everything since its beginning again: that takes its time."""
 STALL_S: Final = 60
+LEDGER_STOP_MS: Final = 20_000
 COMPLAINTS_MAX: Final = 20
 SIM_OPTIONS: Final = ("--markets", "12", "--cash", "2000000", "--history", "1000000")
 
@@ -58,6 +61,8 @@ class Plan:
     seed: int = 1
     folder: Path = Path("campaign")
     sabotage: str = ""
+    database_url: str = ""
+    """PostgreSQL's, else the ledger is in SQLite's file in the folder."""
 
 
 @dataclass
@@ -142,7 +147,13 @@ class Campaign:
         )  # fmt: skip
         venue = rig.settings.venue.model_copy(update={"request_timeout_ms": 1_500})
         rig.settings = rig.settings.model_copy(update={"venue": venue})
+        rig.settings = rig.settings.model_copy(
+            update={
+                "ledger": Ledger(database_url=self.plan.database_url, stop_limit_ms=LEDGER_STOP_MS)
+            }
+        )
         rig.write_settings()
+        self._ledger = LedgerEye(self.plan.database_url, self.plan.folder)
         if self.plan.sabotage:
             rig.paths = (str(Path(__file__).resolve().parent.parent),)
             rig.entry = ("-m", "oracle.order_campaign_sabotage", self.plan.sabotage)
@@ -161,6 +172,7 @@ class Campaign:
             self._complain(f"{error}"[-2_000:])
         finally:
             self._rig.close()
+            self._ledger.close()
         self.report.seconds = round((monotonic_ns() - begun_ns) / 1e9, 1)
         return self.report
 
@@ -226,6 +238,10 @@ class Campaign:
             self._rig.start(wait=self._random.random() < 0.5)
         elif name == "exchange":
             self._rig.venue.restart()
+        elif name == "database":
+            assert self._rig.child is not None
+            what = self._ledger.trouble(self._random, self._rig.child.pid)
+            self._killed[f"database {what}"] += bool(what)
         self._killed[name] += 1
 
     def _watch(self) -> None:
@@ -382,12 +398,14 @@ class Campaign:
         report = self.report
         report.address, report.orders = self._rig.address, found.sent
         report.faults = dict(sorted(found.faults.items()))
-        report.killed, report.kills = dict(self._killed), self._killed.total()
+        report.kills = sum(self._killed[name] for name in KILL_CHANCE)
+        report.killed = dict(self._killed)
         report.done = dict(self._done)
         report.sent_twice = len(found.sent_twice)
         report.sent_without_journal = len(found.unjournaled)
         report.unaccounted = len(found.unaccounted) + len(found.unfinished)
         report.ledger_difference_micro = found.difference_micro + self._compare_balances()
+        report.ledger_difference_micro += self._compare_database(found)
         report.intents, report.accepted = found.intents, found.accepted
         report.fills, report.failed, report.forms = found.fills, found.failed, dict(found.forms)
         for text in found.complaints():
@@ -407,6 +425,19 @@ class Campaign:
                     name = f"token {token[:12]}" if token else "cash"
                     self._complain(f"{trader.address} {name}: log {wanted}, exchange {seen}")
             trader.close()
+        return difference
+
+    def _compare_database(self, found: Audit) -> int:
+        """The database against the journal, and its sums against its own fills."""
+        last = max((raw.sequence for raw in replay(self._rig.folder / JOURNAL_FOLDER)), default=0)
+        projected = self._ledger.sequence()
+        if projected != last:
+            self._complain(f"the database stands at record {projected} of {last}")
+        books = self._ledger.books()
+        difference = books.difference_micro(found.exchange)
+        difference += books.difference_micro(self._ledger.own_sums())
+        if difference:
+            self._complain(f"database {books}, its own sums {self._ledger.own_sums()}")
         return difference
 
 
