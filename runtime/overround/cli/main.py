@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from overround.cli.audit import audit
 from overround.cli.demo import demo
 from overround.cli.doctor import doctor
 from overround.cli.kill import kill, resume
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, sim, run, replay, stat, doctor, kill, resume, tune):
+for _command in (demo, sim, run, replay, stat, doctor, kill, resume, audit, tune):
     app.command()(_command)
 
 

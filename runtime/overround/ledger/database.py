@@ -56,12 +56,16 @@ def shown(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def open_engine(url: URL) -> Engine:
+def open_engine(url: URL, *, reads: bool = False) -> Engine:
     """Return an engine of at most one connection; nothing is opened yet.
 
-    Raises HostError if PostgreSQL's driver is not installed.
+    One that ``reads`` writes nothing, sees one state of the database in each transaction, and
+    never makes the writer wait. Raises HostError if PostgreSQL's driver is not installed, or if
+    there is no such file to read.
     """
     sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and reads and not (url.database and Path(url.database).exists()):
+        raise HostError(f"there is no ledger at {url.database}: try --journal")
     arguments: dict[str, Any] = {"timeout": BUSY_TIMEOUT_S} if sqlite else {
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "overround-ledger",
@@ -78,21 +82,29 @@ def open_engine(url: URL) -> Engine:
             'a ledger in PostgreSQL needs its driver: pip install "overround[postgres]"'
         ) from None
     if sqlite:
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", _read_sqlite if reads else _write_sqlite)
+        begin = "BEGIN" if reads else "BEGIN IMMEDIATE"
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    elif reads:
+        level = "REPEATABLE READ"
+        return engine.execution_options(isolation_level=level, postgresql_readonly=True)
     return engine
 
 
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
+def _write_sqlite(connection: Any, _record: Any) -> None:
+    _pragmas(connection, "journal_mode = WAL", "synchronous = NORMAL")
+
+
+def _read_sqlite(connection: Any, _record: Any) -> None:
+    _pragmas(connection, "query_only = ON")
+
+
+def _pragmas(connection: Any, *pragmas: str) -> None:
     connection.isolation_level = None  # the driver starts no transaction by itself: see "begin"
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _version(connection: Connection) -> str | None:
@@ -106,11 +118,11 @@ def check_schema(connection: Connection) -> None:
     """Raise HostError unless the database has exactly the schema that this build reads."""
     version = _version(connection)
     if version is None:
-        raise HostError("the database holds no ledger: start the executor, or audit --rebuild")
+        raise HostError("the database holds no ledger: start the executor, or try --rebuild")
     if version != SCHEMA_VERSION:
         raise HostError(
             f"the ledger has schema {version}, this build reads {SCHEMA_VERSION}: "
-            + (_NEWER if version > SCHEMA_VERSION else "audit --rebuild upgrades it")
+            + (_NEWER if version > SCHEMA_VERSION else "start the executor, or try --rebuild")
         )
 
 

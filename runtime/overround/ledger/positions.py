@@ -85,6 +85,7 @@ class Positions:
         self.opening_cash_micro = 0
         self._fills: dict[tuple[str, str], _Entry] = {}
         self._by_order: dict[str, list[tuple[str, str]]] = {}
+        self._trades: set[str] = set()
         self._markets: dict[str, MarketNote] = {}
         self._opened = False
         self._settled_flow_micro = 0
@@ -127,6 +128,7 @@ class Positions:
             return False
         self._fills[key] = _Entry(fill, FillState.PENDING)
         self._by_order.setdefault(fill.order_id, []).append(key)
+        self._trades.add(fill.trade_id)
         self._pending.add(key)
         self._move_pending(fill, 1)
         return True
@@ -169,6 +171,10 @@ class Positions:
     def fills(self) -> Iterator[tuple[Fill, FillState]]:
         """Every fill ever booked, oldest first."""
         return ((entry.fill, entry.state) for entry in self._fills.values())
+
+    def knows_trade(self, trade_id: str) -> bool:
+        """Return whether any fill of a trade was booked."""
+        return trade_id in self._trades
 
     def fills_of(self, order_id: str) -> list[tuple[Fill, FillState]]:
         """The fills of one order, oldest first."""
