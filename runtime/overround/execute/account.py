@@ -131,9 +131,7 @@ class AccountDesk:
             spawn(self._receive(submission, answer))
         return True
 
-    def _send(
-        self, submission: Submission, lease: Lease
-    ) -> asyncio.Future[Response] | None:
+    def _send(self, submission: Submission, lease: Lease) -> asyncio.Future[Response] | None:
         """Journal and write a submission; None if it was refused, or nothing could be written."""
         if not self._core.begin(submission):
             lease.release()

@@ -114,6 +114,11 @@ class Settlement:
             Histogram.ACK_TO_SETTLED, max(0, now_ns - self._matched_ns.pop(key, now_ns))
         )
         self._tell(ReportKind.SETTLED if confirmed else ReportKind.FAILED, order, booked)
+        if not confirmed:
+            self._news.notice(
+                "trade failed: its fill is reversed",
+                trade=fill.trade_id, order=fill.order_id, size_lots=booked.size_lots,
+            )  # fmt: skip
         return made + 1
 
     def _fill(self, order: Order, trade: UserTrade, fill: OwnFill) -> Fill:

@@ -15,6 +15,7 @@ from overround.errors import InvariantError
 from overround.execute.order import DUST_LOTS, Order, OrderState, advance, check
 from overround.execute.own import OwnOrders
 from overround.execute.planbook import PlanBook
+from overround.layout.intent import BUY
 from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
 from overround.ledger.records import (
@@ -200,6 +201,8 @@ class Store:
             self.own.trade(record, order)
             if order is not None:
                 order.filled_lots += record.size_lots
+                if record.side == BUY:
+                    order.spent_micro += record.cash_micro + record.fee_micro
                 order.trades_seen.add(record.trade_id)
                 order.touched_ns = self.touched_ns = now_ns
                 self.own.follow(order, *self._claim(order))

@@ -16,6 +16,7 @@ import aiohttp
 
 from overround.config.schema import Ingress
 from overround.execute.news import News
+from overround.execute.trust import ChannelTrust
 from overround.observe.metrics import Value
 from overround.venues.polymarket.auth import Credentials
 from overround.venues.polymarket.records import UserOrder, UserTrade
@@ -38,6 +39,7 @@ class UserStream:
         random: Random,
         on_events: Callable[[list[UserOrder | UserTrade]], None],
         on_connected: Callable[[], None],
+        trust: ChannelTrust,
     ) -> None:
         self._url = url
         self._settings = settings
@@ -45,6 +47,9 @@ class UserStream:
         self._random = random
         self._on_events = on_events
         self._on_connected = on_connected
+        self._trust = trust
+        self._greeted = False
+        """Whether this connection still has to answer our login with any frame at all."""
 
     async def run(self, session: aiohttp.ClientSession, credentials: Credentials) -> None:
         """Connect, listen, and connect again with backoff and full jitter; for ever."""
@@ -53,12 +58,14 @@ class UserStream:
             try:
                 async with session.ws_connect(self._url, max_msg_size=FRAME_BYTES_MAX) as socket:
                     await socket.send_str(user_hello(credentials))
-                    self._on_connected()
+                    await socket.send_str(PING)  # answered in order: then it listens
+                    self._greeted = True
                     delay_ms = self._settings.reconnect_delay_ms
                     await self._listen(socket)
                 reason = "closed by the venue"
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041
                 reason = f"{type(error).__name__} {error}"
+            self._trust.lost()
             self._news.count(Value.USER_RECONNECTS)
             self._news.notice("user channel lost", reason=reason, again_ms_at_most=delay_ms)
             await asyncio.sleep(self._random.uniform(0, delay_ms / 1_000))
@@ -78,6 +85,10 @@ class UserStream:
                 await socket.send_str(PING)
                 continue
             silent_pings = 0
+            if self._greeted:
+                self._greeted = False
+                self._trust.connected()
+                self._on_connected()
             if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 self._frame(message.data)
             elif message.type in (
@@ -95,6 +106,7 @@ class UserStream:
             self._news.count(Value.USER_MALFORMED)
             self._news.notice("user frame not understood", problem=problem)
         if problems:
+            self._trust.doubted(problems[0])
             self._on_connected()  # what could not be read may have mattered: ask for it
         if events:
             self._on_events(events)

@@ -66,6 +66,10 @@ class Value(IntEnum):
     CONNECTS_FAILED = 41
     REST_FAILED = 42
     SOCKETS_DEAD = 43
+    URING_SHAPE = 44
+    URING_ENTERS = 45
+    URING_STARVED = 46
+    FRAMING_BROKEN = 47
     # detector
     RECORDS_SEEN = 48
     RECORDS_LOST = 49
@@ -165,6 +169,7 @@ _GAUGES = frozenset(
         Value.MARKETS,
         Value.MARKETS_TRUSTED,
         Value.SOCKETS,
+        Value.URING_SHAPE,
         Value.PNL_MICRO,
         Value.FEES_MICRO,
         Value.CASH_MICRO,
@@ -220,6 +225,10 @@ _HELP: dict[Value, str] = {
     Value.CONNECTS_FAILED: "market sockets that could not be opened",
     Value.REST_FAILED: "requests for books that failed, and requests dropped unasked",
     Value.SOCKETS_DEAD: "market sockets left by us: no answer to pings, or no data",
+    Value.URING_SHAPE: "market sockets on io_uring: 0 no, 1 in the loop, 2 own thread, 3 spinning",
+    Value.URING_ENTERS: "system calls into the ring of the market sockets",
+    Value.URING_STARVED: "times receiving paused because every receive buffer was in use",
+    Value.FRAMING_BROKEN: "market sockets ended because the venue broke the framing",
     Value.RECORDS_SEEN: "change records a detector took",
     Value.RECORDS_LOST: "change records overwritten before a detector took them",
     Value.LAPS: "times a detector was lapped and swept the board",
