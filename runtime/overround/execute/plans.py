@@ -11,7 +11,7 @@ Everything is decided from the journal's fold, so a restart in the middle goes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -210,10 +210,10 @@ class PlanDesk:
 
     # -- standing --------------------------------------------------------------------------
 
-    def _pieces(self, plan: Plan) -> tuple[list[Piece], list[Piece]]:
+    def _pieces(self, orders: Iterable[Order]) -> tuple[list[Piece], list[Piece]]:
         """Return what is settled, and what may still fail."""
         sure, maybe = [], []
-        for order in plan.orders:
+        for order in orders:
             for fill, state in self._store.positions.fills_of(order.order_id):
                 if state is FillState.CONFIRMED:
                     sure.append(Piece.of(fill))
@@ -222,9 +222,10 @@ class PlanDesk:
         return sure, maybe
 
     def _standing(self, plan: Plan) -> list[_Leg] | None:
-        sure, maybe = self._pieces(plan)
+        alone = not plan.repairs  # then two legs of one token are told apart by their orders
         legs: list[_Leg] = []
         for order in plan.legs:
+            sure, maybe = self._pieces([order] if alone else plan.orders)
             found = self._markets.find(order.intent.token)
             if found is None:
                 return None
@@ -253,7 +254,7 @@ class PlanDesk:
         if now_ns < self._tried_ns.get(key, 0) + RETRY_NS:
             return []
         self._tried_ns[key] = now_ns
-        sure, maybe = self._pieces(plan)
+        sure, maybe = self._pieces(plan.orders)
         note = self._store.positions.known_market
         best: list[_Step] = []
         best_micro = worst_micro([*sure, *maybe], (), note)
@@ -341,7 +342,7 @@ class PlanDesk:
     # -- end -------------------------------------------------------------------------------
 
     def _end(self, key: PlanKey, plan: Plan, legs: list[_Leg], *, in_proportion: bool) -> None:
-        sure, _ = self._pieces(plan)
+        sure, _ = self._pieces(plan.orders)
         outcome = PlanOutcome.LEFT
         if not any(leg.filled_lots for leg in plan.legs):
             outcome = PlanOutcome.NOTHING

@@ -69,6 +69,20 @@ def venue_client(settings: Settings, signer: Signer, news: News) -> VenueClient:
     )
 
 
+def _carriers(
+    settings: Settings, core: Executor, store: Store, markets: Markets, news: News, run_id: int
+) -> tuple[PlanDesk, QuoteDesk]:
+    """Return what carries plans and quotes on, beside the core that sends for both."""
+    now, epoch_ms, execute = clock.monotonic_ns, clock.epoch_ms, settings.execute
+    plans = PlanDesk(
+        store, core, markets, news, execute, clock=now, epoch_ms=epoch_ms, run_id=run_id
+    )
+    quotes = QuoteDesk(
+        store, core, markets, news, execute, clock=now, epoch_ms=epoch_ms, run_id=run_id
+    )
+    return plans, quotes
+
+
 def build(
     settings: Settings,
     client: VenueClient,
@@ -129,26 +143,7 @@ def build(
         epoch_ms=clock.epoch_ms,
         signature_type=account.signature_type,
     )
-    plans = PlanDesk(
-        store,
-        core,
-        markets,
-        news,
-        settings.execute,
-        clock=now,
-        epoch_ms=clock.epoch_ms,
-        run_id=run_id,
-    )
-    quotes = QuoteDesk(
-        store,
-        core,
-        markets,
-        news,
-        settings.execute,
-        clock=now,
-        epoch_ms=clock.epoch_ms,
-        run_id=run_id,
-    )
+    plans, quotes = _carriers(settings, core, store, markets, news, run_id)
     return Parts(core, settlement, resolver, desk, plans, quotes)
 
 
