@@ -22,11 +22,11 @@ from overround.execute.order import Order, OrderState
 from overround.execute.own import proceeds_micro
 from overround.execute.pool import OrderPool, Ready
 from overround.execute.store import Store
+from overround.execute.submission import Submission, acknowledge, ended
 from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import (
     Ack,
     Cancel,
-    Done,
     Intent,
     IntentKey,
     Reject,
@@ -37,7 +37,6 @@ from overround.ledger.records import (
 from overround.observe.metrics import Histogram, Value
 from overround.venues.contract import OrderType
 from overround.venues.polymarket.answers import OrderAnswer, Outcome
-from overround.venues.polymarket.rest import Request, place_order, place_orders
 
 __all__ = ["Executor", "Submission", "acknowledge", "ended"]
 
@@ -45,27 +44,6 @@ PlanOpener = Callable[[Sequence[tuple[Intent, MarketInfo]]], Refusal | None]
 
 PLANS_MAX: Final = 256
 """Plans waiting for legs; a producer that leaves more open has a bug and is refused."""
-
-
-@dataclass(slots=True)
-class Submission:
-    """Orders that go out in one request. ``attempt`` above 1 repeats identical bytes."""
-
-    orders: tuple[Order, ...]
-    event_recv_ns: int = 0
-    attempt: int = 1
-    sent_ns: int = 0
-
-    @property
-    def order_ids(self) -> tuple[str, ...]:
-        """Their digests, in the order of the request."""
-        return tuple(order.order_id for order in self.orders)
-
-    @property
-    def request(self) -> Request:
-        """The request that carries them."""
-        bodies = [order.signed.body for order in self.orders if order.signed is not None]
-        return place_order(bodies[0]) if len(bodies) == 1 else place_orders(bodies)
 
 
 @dataclass(slots=True)
@@ -277,7 +255,8 @@ class Executor:
             return None
         if legs[0].message.flags & IntentFlag.ORDERED:
             orders = orders[:1]  # the plan desk releases the others
-        return Submission(orders, legs[0].message.event_recv_ns)
+        first = legs[0].message
+        return Submission(orders, first.event_recv_ns, created_ns=first.created_ns)
 
     def _sign(self, leg: _Leg) -> Signed:
         """Return the order of a leg that the gate let through: out of the pool, or signed now."""
@@ -408,6 +387,13 @@ class Executor:
             self._later(self.news.time, Histogram.RECV_TO_SENT, elapsed_ns)
         return True
 
+    def wrote(self, submission: Submission) -> None:
+        """Take note that the bytes have left; the news that waited for it goes out."""
+        if submission.attempt == 1 and submission.created_ns:
+            elapsed_ns = max(0, self._clock() - submission.created_ns)
+            self.news.time(Histogram.INTENT_TO_WIRE, elapsed_ns)
+        self.tell()
+
     def _report_sent(self, order: Order) -> None:
         self.news.report(ReportKind.SENT, order.intent, order_id=order.order_id)
 
@@ -488,20 +474,3 @@ def _proceeds(intent: Intent, market: MarketInfo) -> int:
     return proceeds_micro(
         intent.size_lots, intent.price_ticks, market.fee_rate_ppm, market.fee_exponent
     )
-
-
-def acknowledge(store: Store, news: News, order: Order, ack: Ack, now_ns: int) -> None:
-    """Journal that the venue has an order; reported once an order."""
-    first = not order.acknowledged
-    store.commit(ack, now_ns)
-    if first:
-        news.report(ReportKind.ACCEPTED, order.intent, order_id=order.order_id)
-
-
-def ended(order: Order, text: str, *, refused: bool = False, reason: int = 0) -> Done:
-    """Return the DONE record of an order."""
-    key = order.intent.key
-    return Done(
-        key.run_id, key.producer, key.sequence, order.order_id, refused, int(reason), text,
-        order.filled_lots,
-    )  # fmt: skip

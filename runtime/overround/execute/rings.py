@@ -1,26 +1,27 @@
-"""One thread a producer's ring: sleeps in native code, wakes the event loop, touches nothing.
+"""One thread a producer's ring: it sleeps and rings in native code, and never takes the GIL.
 
-The loop alone reads and advances the ring; the thread only says "there is something", then waits
-until the loop has dealt with it.
+The loop alone reads and advances the ring. The thread only adds to an eventfd that the loop
+polls, so a wake-up costs the kernel's two hand-overs and no Python: a Python thread in between
+has to be given the GIL first, which costs more than everything else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
+from overround._native import ffi, lib
 from overround.execute.intents import RingIntent, decode_intents
 from overround.shm.spsc import SpscConsumer
 
 __all__ = ["RingWatch"]
 
 BATCH: Final = 64
-WAIT_NS: Final = 50_000_000
-"""A sleeping thread looks at the stop flag this often."""
 
 
 class RingWatch:
@@ -33,40 +34,49 @@ class RingWatch:
         on_intents: Callable[[list[RingIntent]], None],
         *,
         spin_ns: int,
+        on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
+        """Call ``on_failure`` in the loop if the ring cannot be watched any more."""
         self._consumer = consumer
         self._loop = loop
         self._on_intents = on_intents
+        self._on_failure = on_failure
         self._spin_ns = spin_ns
         self._out = np.zeros(BATCH, dtype=consumer.dtype)
-        self._stopping = threading.Event()
-        self._handled = threading.Event()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stop = ffi.new("uint32_t *")
+        self._ended = False
         self._thread = threading.Thread(target=self._watch, name="intents", daemon=True)
 
     def start(self) -> None:
         """Begin to watch."""
+        self._loop.add_reader(self._bell, self._rung)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop watching; returns when the thread has ended."""
-        self._stopping.set()
-        self._handled.set()
+        self._ended = True
+        self._stop[0] = 1
+        lib.ovr_segment_wake_all(self._consumer.segment.pointer)
         self._thread.join()
+        self._loop.remove_reader(self._bell)
+        os.close(self._bell)
 
     def _watch(self) -> None:
-        while not self._stopping.is_set():
-            if self._consumer.wait(WAIT_NS, self._spin_ns):
-                self._handled.clear()
-                # ``stop`` sets the flag first and the event second: whoever comes late sees one.
-                if self._stopping.is_set():
-                    return
-                self._loop.call_soon_threadsafe(self.drain)
-                self._handled.wait()
+        base, start = self._consumer.segment.pointer, self._consumer.position
+        status = lib.ovr_spsc_ring_bell(base, start, self._bell, self._spin_ns, self._stop)
+        if status != 0:
+            error = OSError(status, "the bell of an intents ring cannot be rung")
+            self._loop.call_soon_threadsafe(self._on_failure, error)
+
+    def _rung(self) -> None:
+        os.eventfd_read(self._bell)
+        self.drain()
 
     def drain(self) -> None:
         """Take everything that is in the ring; advance it once that is journaled."""
         try:
-            while not self._stopping.is_set():
+            while not self._ended:
                 count = self._consumer.poll(self._out)
                 if count == 0:
                     return
@@ -75,7 +85,5 @@ class RingWatch:
         except BaseException:
             # What failed stays in the ring for the next process; a later batch would advance
             # the ring beyond it, so none is taken any more.
-            self._stopping.set()
+            self._ended = True
             raise
-        finally:
-            self._handled.set()
