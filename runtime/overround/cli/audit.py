@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SHOWN_INTENTS = 20
 """Trails shown when nothing was asked for in particular."""
+SHOWN_DIFFERENCES = 20
 JOURNAL = "journal"
 _UNITS_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 
@@ -196,10 +197,11 @@ def _check(connection: Connection, folder: Path | None, json: bool) -> int:
     else:
         print(f"journal {found.journal_records:,} records, ledger {found.database_records:,}")
         print("  " + "  ".join(f"{name} {count:,}" for name, count in found.rows.items()))
-        for text in found.differences:
+        for text in found.differences[:SHOWN_DIFFERENCES]:
             print(f"  differs: {text}")
-        if found.more:
-            print(f"  and {found.more} more differences")
+        more = found.more + max(0, len(found.differences) - SHOWN_DIFFERENCES)
+        if more:
+            print(f"  and {more:,} more differences")
         print("equal" if not found.differences else "NOT EQUAL: --rebuild projects it again")
     return int(bool(found.differences))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -125,30 +124,59 @@ def _compare_rows(
 def _compare(
     connection: Connection, again: Connection, table: Table, journal_id: int, result: Check
 ) -> None:
-    if "sequence" not in table.c:  # positions: few rows, and texts sort differently everywhere
-        ours = {row[0]: row for row in _values(connection, table, journal_id)}
-        theirs = {row[0]: row for row in _values(again, table, 1)}
-        pairs: Iterator[Any] = ((ours.get(key), theirs.get(key)) for key in ours | theirs)
-    else:
-        pairs = zip_longest(_values(connection, table, journal_id), _values(again, table, 1))
-    count = 0
-    for mine, other in pairs:
-        count += mine is not None
-        if mine != other:
-            result.differ(f"{table.name}: database {_short(mine)}, journal {_short(other)}")
-    result.rows[table.name] = count
+    mine, theirs = _Side(connection, table, journal_id), _Side(again, table, 1)
+    while mine.row is not None or theirs.row is not None:
+        result.rows[table.name] = result.rows.get(table.name, 0) + (mine.row is not None)
+        if theirs.row is None or (mine.row is not None and mine.key < theirs.key):
+            result.differ(f"{table.name} {_named(mine)}: the journal has no such row")
+            mine.step()
+        elif mine.row is None or theirs.key < mine.key:
+            result.differ(f"{table.name} {_named(theirs)}: the database has no such row")
+            theirs.step()
+        else:
+            if mine.row != theirs.row:
+                result.differ(f"{table.name} {_named(mine)}: {_columns(mine.row, theirs.row)}")
+            mine.step()
+            theirs.step()
 
 
-def _values(connection: Connection, table: Table, journal_id: int) -> Iterator[tuple[Any, ...]]:
-    columns = [one for one in table.c if one.name != "journal_id"]
-    order = [table.c[name] for name in ("sequence", "part") if name in table.c]
-    found = select(*columns).where(table.c.journal_id == journal_id).order_by(*order)
-    for row in connection.execute(found.execution_options(yield_per=BATCH)):
-        yield tuple(row)
+class _Side:
+    """A table's rows in the order of their keys, one at a time."""
+
+    def __init__(self, connection: Connection, table: Table, journal_id: int) -> None:
+        found = select(table).where(table.c.journal_id == journal_id)
+        self._order = [name for name in ("sequence", "part") if name in table.c]
+        if self._order:
+            found = found.order_by(*(table.c[name] for name in self._order))
+            rows = connection.execute(found.execution_options(yield_per=BATCH)).mappings()
+            self._rows: Iterator[Any] = iter(rows)
+        else:  # positions: few, and every database sorts texts in its own way
+            self._order = ["token"]
+            rows = connection.execute(found).mappings()
+            self._rows = iter(sorted(rows, key=lambda row: str(row["token"])))
+        self.step()
+
+    def step(self) -> None:
+        """Move to the next row; ``row`` is None behind the last one."""
+        found = next(self._rows, None)
+        self.row: dict[str, Any] | None = None
+        if found is not None:
+            self.row = {name: value for name, value in found.items() if name != "journal_id"}
+            self.key = tuple(self.row[name] for name in self._order)
 
 
-def _short(row: tuple[Any, ...] | None) -> str:
-    return "has no such row" if row is None else str(row)[:300]
+def _named(side: _Side) -> str:
+    assert side.row is not None
+    names = [name for name in ("sequence", "intent", "order_id", "trade_id", "token")
+             if side.row.get(name)]  # fmt: skip
+    return " ".join(f"{name} {side.row[name]}" for name in names)
+
+
+def _columns(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    differing = [name for name in mine if mine[name] != theirs[name]]
+    return ", ".join(
+        f"{name} is {mine[name]!s:.80}, journal {theirs[name]!s:.80}" for name in differing
+    )
 
 
 def _compare_positions(
