@@ -75,6 +75,9 @@ class HandMarkets:
     def info(self, index: int) -> MarketInfo | None:
         return self.infos.get(index)
 
+    def tokens(self) -> list[str]:
+        return [token for one in self.infos.values() for token in (one.token_yes, one.token_no)]
+
     def find(self, token: str) -> tuple[MarketInfo, int] | None:
         for info in self.infos.values():
             if token in (info.token_yes, info.token_no):
@@ -115,7 +118,7 @@ class Desk:
     def __init__(self, folder: Path, *, mode: Mode = Mode.SIM, limits: Risk | None = None) -> None:
         self.folder = folder
         self.mode = mode
-        self.limits = limits or Risk()
+        self.limits = limits or Risk(same_in_flight_max=64)
         self.markets = HandMarkets()
         self.now_ns = 1_000 * S
         self.now_ms = 1_795_345_200_000
@@ -135,7 +138,7 @@ class Desk:
         signer = Signer(KEY)
         self.core = Executor(
             self.store,
-            RiskGate(self.limits, self.mode),
+            RiskGate(self.limits, self.mode, own=self.store.own.exposures),
             self.markets,
             OrderBuilder(OrderSigner(signer), owner=OWNER, chain_id=137),
             self.news,

@@ -126,7 +126,8 @@ class Rig:
             ),
             account=Account(private_key_env=KEY_VARIABLE),
             capacity=Capacity(markets=64, changes_records=64, intents_records=256),
-            risk=risk or Risk(orders_per_s_max=10_000, orders_burst_max=10_000),
+            risk=risk
+            or Risk(orders_per_s_max=10_000, orders_burst_max=10_000, same_in_flight_max=64),
             execute=execute or Execute(unknown_quiet_ms=300, reconcile_interval_ms=500),
         )
         self.write_settings()

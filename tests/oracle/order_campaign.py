@@ -21,7 +21,7 @@ from typing import Any, Final
 from oracle.audit import Audit, audit, exchange_books
 from oracle.executor_rig import SHARE, Rig
 from oracle.order_campaign_desk import Desk, Place, Trader
-from oracle.order_campaign_faults import POST_ONLY_AFTER_S, Deck
+from oracle.order_campaign_faults import ON_PATH, POST_ONLY_AFTER_S, Deck
 from oracle.order_campaign_ledger import LedgerEye
 from overround.clock import monotonic_ns
 from overround.config.schema import Execute, Ledger, Risk
@@ -38,7 +38,7 @@ MARKETS: Final = (3, 5, 6, 7, 8, 9)
 SET_MARKETS: Final = (0, 1, 3)
 """Legs of the plans: NO of some members of one exhaustive set."""
 SIZES: Final = (5, 7.5, 10, 20, 33.33)
-BURST: Final = (6, 14)
+BURST: Final = (4, 10)
 """Actions between two turns of a switch."""
 PAUSE_S: Final = 0.004
 TTL_NS: Final = 8_000_000_000
@@ -61,6 +61,8 @@ class Plan:
     seed: int = 1
     folder: Path = Path("campaign")
     sabotage: str = ""
+    switches: tuple[str, ...] = ON_PATH
+    """The faults that are dealt."""
     database_url: str = ""
     """PostgreSQL's, else the ledger is in SQLite's file in the folder."""
 
@@ -124,7 +126,7 @@ class Campaign:
         self.plan = plan
         self.report = Report(plan.seed, plan.sabotage)
         self._random = Random(f"order campaign/{plan.seed}")
-        self._deck = Deck(Random(f"order campaign/faults/{plan.seed}"))
+        self._deck = Deck(Random(f"order campaign/faults/{plan.seed}"), plan.switches)
         self._pause = threading.Event()
         self._done: Counter[str] = Counter()
         self._killed: Counter[str] = Counter()
@@ -138,6 +140,15 @@ class Campaign:
             risk=Risk(
                 orders_per_s_max=100_000, orders_burst_max=100_000,
                 loss_max_micro=10**12, account_notional_max_micro=10**12,
+                same_in_flight_max=1_000, self_cross_allowed=True,
+                open_orders_max=10_000, market_open_orders_max=10_000,
+                market_notional_max_micro=10**12, market_loss_max_micro=10**12,
+                event_position_max_lots=10**12, event_notional_max_micro=10**12,
+                event_loss_max_micro=10**12, strategy_position_max_lots=10**12,
+                strategy_notional_max_micro=10**12, strategy_loss_max_micro=10**12,
+                account_position_max_lots=10**12, account_loss_max_micro=10**12,
+                daily_loss_max_micro=10**12, drawdown_max_micro=10**12,
+                cancels_per_s_max=100_000, cancels_burst_max=100_000,
             ),
             execute=Execute(unknown_quiet_ms=1_000, reconcile_interval_ms=500),
             sim_options=(

@@ -262,7 +262,7 @@ def test_live_without_arming_refuses_every_order(tmp_path: Path) -> None:
 
 
 def test_a_loss_beyond_the_limit_sets_the_kill_latch_for_everybody(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, risk=Risk(loss_max_micro=SHARE, orders_per_s_max=10_000))
+    rig = Rig(tmp_path, risk=Risk(loss_max_micro=SHARE, same_in_flight_max=2))
     try:
         rig.start()
         rig.push(market=HALF)

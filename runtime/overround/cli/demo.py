@@ -105,6 +105,9 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
             "risk": {
                 "order_notional_max_micro": 1_000 * MICRO_PER_UNIT,
                 "market_position_max_lots": 1_000_000 * LOTS_PER_SHARE,
+                "event_position_max_lots": 10_000_000 * LOTS_PER_SHARE,
+                "strategy_position_max_lots": 100_000_000 * LOTS_PER_SHARE,
+                "account_position_max_lots": 100_000_000 * LOTS_PER_SHARE,
                 "account_notional_max_micro": PLAY_MONEY * MICRO_PER_UNIT,
             },
             "ingress": {"hash_audit_every": 4, "silence_ms": 5_000},

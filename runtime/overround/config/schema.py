@@ -124,6 +124,16 @@ class Ingress(_Section):
     """Longest delay of the backoff."""
     frame_bytes_max: Annotated[int, Field(ge=65_536, le=2**28)] = 16 * 2**20
     """A larger message closes the socket; it is counted as too large."""
+    native: Annotated[str, Field(pattern="^(auto|on|off)$")] = "off"
+    """io_uring for the market sockets: auto takes it where it is to be had and says why not
+    elsewhere, on refuses to start without it, off leaves them to picows."""
+    native_shape: Annotated[str, Field(pattern="^(loop|thread|spin)$")] = "loop"
+    """Who drives the ring: the event loop; a thread of its own that sleeps in the kernel; one that
+    never sleeps, which wants a CPU of its own."""
+    native_cpus: tuple[Annotated[int, Field(ge=0, le=4_095)], ...] = ()
+    """Where the ring's own thread may run; empty leaves it with the process."""
+    busy_loop: bool = False
+    """Never let the event loop sleep: some microseconds less a message, for a whole CPU."""
 
 
 class Detect(_Section):
@@ -219,6 +229,16 @@ class Execute(_Section):
     """An unknown outcome stays reserved at least this long after the last byte was sent."""
     settle_alarm_ms: Milliseconds = 60_000
     """A match that has not settled for this long alarms."""
+    pool_orders_max: Annotated[int, Field(ge=0, le=4_096)] = 256
+    """Orders signed ahead of their intents, each used at most once; 0 signs none ahead."""
+    pool_reach_ticks: Annotated[int, Field(ge=0, le=20)] = 2
+    """Prices signed ahead to either side of the best, in ticks of the market."""
+    pool_age_max_ms: Milliseconds = 60_000
+    """An order signed ahead is not used later than this. The venue states no limit to the age of
+    the signed timestamp; a minute stays plausible to any."""
+    orphan_orders: Annotated[str, Field(pattern="^(cancel|adopt|leave)$")] = "cancel"
+    """Open orders of the account that no journal record speaks of: cancel them, because nobody
+    watches them; adopt them as ours; or leave them to whoever placed them."""
     reconcile_interval_ms: Milliseconds = 5_000
     """How often open orders and recent trades are compared with the venue by REST."""
     client: Annotated[str, Field(pattern="^(native|py-clob-client-v2|py-clob-client)$")] = "native"

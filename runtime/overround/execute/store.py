@@ -20,10 +20,12 @@ from overround.ledger.journal import Journal
 from overround.ledger.positions import Positions
 from overround.ledger.records import (
     Ack,
+    Adjusted,
     Cancel,
     Done,
     Failed,
     Fill,
+    Findings,
     Intent,
     IntentKey,
     MarketNote,
@@ -256,7 +258,7 @@ class Store:
 
 _BY_KEY = (Signed, Done, Intent)
 _BY_ID = (Ack, Reject, Unknown, Cancel, Fill, Settled, Failed)
-_OF_MONEY = (Fill, Settled, Failed, MarketNote, Reconcile, Start)
+_OF_MONEY = (Fill, Settled, Failed, MarketNote, Reconcile, Start, Adjusted, Findings)
 _OF_TRADES = (Fill, Settled, Failed)
 _OF_PLANS = (PlanBegun, PlanEnded)
 _OF_POOL = (Pooled, PoolVoid)

@@ -23,10 +23,13 @@ from overround.execute.executor import Executor
 from overround.execute.markets import Markets
 from overround.execute.news import News
 from overround.execute.plans import PlanDesk
+from overround.execute.pool import OrderPool
 from overround.execute.quotes import QuoteDesk, TargetSource
+from overround.execute.recover import Recovery
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
+from overround.execute.venueview import VenueReader
 from overround.ledger.journal import Journal
 from overround.ledger.writer import Counts, LedgerWriter, Options
 from overround.shm.member import Member
@@ -105,6 +108,19 @@ def build(
         signature_type=account.signature_type,
         funder=account.funder,
     )
+    pool = None
+    if settings.execute.pool_orders_max and settings.mode is not Mode.SHADOW:
+        pool = OrderPool(
+            store,
+            builder,
+            markets,
+            news,
+            size=settings.execute.pool_orders_max,
+            reach=settings.execute.pool_reach_ticks,
+            age_max_ns=settings.execute.pool_age_max_ms * clock.NS_PER_MS,
+            clock=now,
+            epoch_ms=clock.epoch_ms,
+        )
     core = Executor(
         store,
         RiskGate(
@@ -122,6 +138,7 @@ def build(
         killed=killed,
         trip=trip,
         shadow=settings.mode is Mode.SHADOW,
+        pool=pool,
     )
     settlement = Settlement(store, markets, news, owner=owner, clock=now)
     resolver = Resolver(
@@ -132,6 +149,17 @@ def build(
         clock=now,
         killed=killed,
     )
+    reader = VenueReader(client, account.signature_type)
+    recovery = Recovery(
+        store,
+        reader,
+        markets,
+        news,
+        clock=now,
+        epoch_ms=clock.epoch_ms,
+        policy=settings.execute.orphan_orders,
+        settle_alarm_ms=settings.execute.settle_alarm_ms,
+    )
     desk = AccountDesk(
         client,
         core,
@@ -141,7 +169,8 @@ def build(
         news,
         clock=now,
         epoch_ms=clock.epoch_ms,
-        signature_type=account.signature_type,
+        reader=reader,
+        recovery=recovery,
     )
     plans, quotes = _carriers(settings, core, store, markets, news, run_id)
     return Parts(core, settlement, resolver, desk, plans, quotes)

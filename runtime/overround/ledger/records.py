@@ -19,19 +19,22 @@ from overround.ledger.journal import JournalRecord
 
 __all__ = [
     "Ack",
+    "Adjusted",
     "Cancel",
     "Done",
     "Failed",
     "Fill",
+    "Finding",
+    "Findings",
     "Intent",
     "IntentKey",
     "Kind",
     "MarketNote",
     "PlanBegun",
     "PlanEnded",
+    "PlanKey",
     "PoolVoid",
     "Pooled",
-    "PlanKey",
     "Reconcile",
     "Record",
     "Reject",
@@ -68,6 +71,8 @@ class Kind(IntEnum):
     RISK = 17
     PLAN = 18
     PLAN_END = 19
+    ADJUSTED = 20
+    FINDINGS = 21
 
 
 class IntentKey(NamedTuple):
@@ -367,6 +372,42 @@ class RiskMark(Record, frozen=True):
     """Where the run's loss counts from; None leaves it where it was."""
 
 
+class Adjusted(Record, frozen=True):
+    """Shares and cash that no trade of ours moved: the opening, or adopted by hand.
+
+    The P&L does not change: what they can redeem for at least is where it counts from.
+    """
+
+    token: str
+    condition_id: str
+    outcome: int
+    lots: int
+    """Signed: negative for shares that left."""
+    cash_micro: int
+    """Signed; 0 for shares alone."""
+    cause: str
+    """opening, or hand."""
+
+
+class Finding(msgspec.Struct, frozen=True, array_like=True):
+    """One difference between journal and venue; numbers in lots, or micro-units for cash."""
+
+    code: str
+    """Of a rule in docs/reference/recovery.md."""
+    subject: str
+    """Order or token id; empty for cash."""
+    ours: int
+    theirs: int
+    action: str
+
+
+class Findings(Record, frozen=True):
+    """What a comparison with the venue found besides our own orders. ``cause``: timer, hand."""
+
+    cause: str
+    rows: tuple[Finding, ...]
+
+
 _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.INTENT: Intent,
     Kind.SIGNED: Signed,
@@ -387,6 +428,8 @@ _TYPES: Final[dict[Kind, type[Record]]] = {
     Kind.RISK: RiskMark,
     Kind.PLAN: PlanBegun,
     Kind.PLAN_END: PlanEnded,
+    Kind.ADJUSTED: Adjusted,
+    Kind.FINDINGS: Findings,
 }
 _KINDS: Final = {struct: kind for kind, struct in _TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()
