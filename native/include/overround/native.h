@@ -19,5 +19,8 @@
 #include "overround/slots.h"
 #include "overround/spsc.h"
 #include "overround/tap.h"
+#include "overround/tls_client.h"
+#include "overround/uring_links.h"
+#include "overround/uring_probe.h"
 
 #endif

@@ -92,6 +92,11 @@ class FeedEngine:
         self._lots = ffi.new("int64_t[]", _GRID_LEVELS)
         self._text = ffi.new("char[]", lib.OVR_BOOK_TEXT_BYTES)
 
+    @property
+    def native_pointer(self) -> Any:
+        """The ``struct ovr_feed`` that native code hands frames to; valid while this lives."""
+        return self._feed
+
     # -- markets ---------------------------------------------------------------------------
 
     def add_market(

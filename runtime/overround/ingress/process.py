@@ -12,12 +12,13 @@ import asyncio
 import gc
 import random
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 import structlog
 import uvloop
 
-from overround.book.engine import NEVER_NS, FeedEngine
+from overround.book.engine import NEVER_NS
 from overround.clock import NS_PER_MS, NS_PER_S, epoch_ns, monotonic_ns
 from overround.config.schema import Settings
 from overround.errors import HostError
@@ -33,9 +34,11 @@ from overround.ingress.feed import (
     Send,
     Untrust,
 )
+from overround.ingress.native import GuardedEngine, NativeLinks
 from overround.ingress.rest import BookFetcher
 from overround.ingress.takeover import distrust_board
 from overround.ingress.transport import Links
+from overround.ingress.uring import Shape, choose_shape
 from overround.layout.board import UntrustCause
 from overround.layout.catalog import MarketStatus
 from overround.observe.metrics import Histogram, Value
@@ -74,7 +77,7 @@ async def _serve(member: Member, settings: Settings) -> int:
 class _States:
     """Trust and freshness of books, read in place from the engine's memory."""
 
-    def __init__(self, engine: FeedEngine) -> None:
+    def __init__(self, engine: GuardedEngine) -> None:
         self._engine = engine
 
     def trusted(self, index: int) -> bool:
@@ -103,7 +106,7 @@ class IngressProcess:
         repaired = sum(region.take_over() for region in (self._board, *self._rings))
         withdrawn = distrust_board(self._board)
         self._tap = _open_tap(member, settings, shard)
-        self._engine = FeedEngine(
+        self._engine = GuardedEngine(
             markets_capacity=self._board.capacity,
             burst_ns=settings.ingress.burst_ms * NS_PER_MS,
             audit_every=settings.ingress.hash_audit_every,
@@ -130,13 +133,8 @@ class IngressProcess:
         self._venue_recv_ns = 0
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
-        self._links = Links(
-            settings.venue.ws_market_url,
-            self,
-            frame_bytes_max=settings.ingress.frame_bytes_max,
-            connect_timeout_s=settings.venue.request_timeout_ms / 1_000,
-            on_fatal=self._fail,
-        )
+        self._burst_ns = settings.ingress.burst_ms * NS_PER_MS
+        self._links = self._make_links(settings)
         self._fetcher = BookFetcher(
             settings.venue,
             answer_bytes_max=settings.ingress.frame_bytes_max,
@@ -146,13 +144,41 @@ class IngressProcess:
         )
         self._loop = asyncio.get_running_loop()
         self._tick_s = settings.supervise.beat_interval_ms / 1_000
-        self._burst_ns = settings.ingress.burst_ms * NS_PER_MS
         self._flush_due_ns = NEVER_NS
         self._flush_timer: asyncio.TimerHandle | None = None
         self._slow_due_ns = 0
         self._tap_due_ns = 0
         self._full_collect = False
         self._log.info("took over", generation=generation, repaired=repaired, withdrawn=withdrawn)
+
+    def _make_links(self, settings: Settings) -> Links | NativeLinks:
+        """Return the transport that the settings and the machine allow."""
+        url, ingress = settings.venue.ws_market_url, settings.ingress
+        connect_timeout_s = settings.venue.request_timeout_ms / 1_000
+        shape, cause = choose_shape(ingress.native, Shape(ingress.native_shape))
+        if shape is None:
+            if ingress.native != "off":
+                self._log.warning("no io_uring: picows serves the market sockets", cause=cause)
+            return Links(
+                url,
+                self,
+                frame_bytes_max=ingress.frame_bytes_max,
+                connect_timeout_s=connect_timeout_s,
+                on_fatal=self._fail,
+            )
+        self._log.info("io_uring serves the market sockets", shape=shape.value)
+        return NativeLinks(
+            url,
+            self,
+            frame_bytes_max=ingress.frame_bytes_max,
+            connect_timeout_s=connect_timeout_s,
+            on_fatal=self._fail,
+            shape=shape,
+            engine=self._engine,
+            tap=self._tap,
+            burst_ns=self._burst_ns,
+            cpus=ingress.native_cpus,
+        )
 
     # -- life ------------------------------------------------------------------------------
 
@@ -205,17 +231,39 @@ class IngressProcess:
         if result.resync:
             self._resync(recv_ns)
 
+    def on_frames(self, summary: Any) -> None:
+        """Take note of what the transport's native code did with the engine by itself."""
+        if summary.burst_ns:
+            due_ns = summary.burst_ns + self._burst_ns
+            if due_ns < self._flush_due_ns:
+                self._arm_flush(due_ns, max(due_ns - monotonic_ns(), 0))
+        if summary.messages:
+            self._venue_epoch_ms = summary.venue_epoch_ms
+            self._venue_recv_ns = summary.recv_ns
+        if summary.resolved:
+            self._resolved = True
+        if summary.resync:
+            self._resync(monotonic_ns())
+
     def on_pong(self, connection: int, recv_ns: int) -> None:
         """Count the answer to a ping."""
         self._member.meters.add(Value.PONGS)
         self._feed.on_pong(connection, recv_ns)
 
-    def on_unusable(self, connection: int, recv_ns: int, *, too_large: bool) -> None:
-        """Count a message that is no text, or longer than allowed."""
+    def on_unusable(
+        self, connection: int, recv_ns: int, *, too_large: bool, count: int = 1
+    ) -> None:
+        """Count messages that are no text, or longer than allowed."""
         del recv_ns
         kind = Value.MALFORMED_TOO_LARGE if too_large else Value.MALFORMED_TYPE
-        self._member.meters.add(kind)
-        self._log.warning("dropped a message", connection=connection, counted=kind.name.lower())
+        self._member.meters.add(kind, count)
+        counted = kind.name.lower()
+        self._log.warning("dropped messages", connection=connection, counted=counted, count=count)
+
+    def on_broken(self, connection: int, reason: str) -> None:
+        """Count a connection that ended by the venue's broken framing."""
+        self._member.meters.add(Value.FRAMING_BROKEN)
+        self._log.warning("broken framing", connection=connection, reason=reason)
 
     def on_connected(self, connection: int) -> None:
         """Subscribe what belongs on the connection."""
@@ -276,6 +324,7 @@ class IngressProcess:
         self._loop.call_later(self._tick_s, self._on_tick)
 
     def _tick(self, now_ns: int) -> None:
+        self._links.poll()
         for connection, data_ns in self._links.data_times():
             if data_ns:
                 self._feed.on_data(connection, data_ns)
@@ -311,6 +360,8 @@ class IngressProcess:
         meters.set(Value.MARKETS, self._feed.markets)
         meters.set(Value.MARKETS_TRUSTED, self._engine.trusted_count)
         meters.set(Value.SOCKETS, self._feed.sockets_open)
+        for value, amount in self._links.gauges().items():
+            meters.set(value, amount)
         gc.collect(2 if self._full_collect else 1)
         self._full_collect = False
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from picows import (
     WSCloseCode,
@@ -25,6 +25,7 @@ from picows import (
 )
 
 from overround.clock import monotonic_ns
+from overround.observe.metrics import Value
 
 __all__ = ["Links", "LinksOwner"]
 
@@ -40,11 +41,19 @@ class LinksOwner(Protocol):
     def on_frame(self, payload: memoryview | bytearray, recv_ns: int, connection: int) -> None:
         """A whole text message is here; ``payload`` is valid during the call only."""
 
+    def on_frames(self, summary: Any) -> None:
+        """The engine took messages without us: ``struct ovr_uring_summary``, for this call."""
+
     def on_pong(self, connection: int, recv_ns: int) -> None:
         """The venue answered a ping."""
 
-    def on_unusable(self, connection: int, recv_ns: int, *, too_large: bool) -> None:
-        """A message was dropped unread: binary, or longer than allowed."""
+    def on_unusable(
+        self, connection: int, recv_ns: int, *, too_large: bool, count: int = 1
+    ) -> None:
+        """Messages were dropped unread: binary, or longer than allowed."""
+
+    def on_broken(self, connection: int, reason: str) -> None:
+        """The connection is ended because the venue broke the framing."""
 
     def on_connected(self, connection: int) -> None:
         """The connection is open."""
@@ -187,6 +196,13 @@ class Links:
         for connection, link in self._links.items():
             yield connection, link.data_ns
 
+    def poll(self) -> None:
+        """Do nothing: each frame was told as it came."""
+
+    def gauges(self) -> dict[Value, int]:
+        """Return what is to be shown of the transport: that it is not io_uring."""
+        return {Value.URING_SHAPE: 0}
+
     async def stop(self) -> None:
         """Close everything and wait until it is closed."""
         tasks = list(self._tasks.values())
@@ -225,6 +241,8 @@ class Links:
         except WSProtocolError as error:
             if error.code == WSCloseCode.MESSAGE_TOO_BIG:  # refused by its header, never read
                 self._owner.on_unusable(connection, monotonic_ns(), too_large=True)
+            else:
+                self._owner.on_broken(connection, str(error))
         except (OSError, WSError):
             return
 

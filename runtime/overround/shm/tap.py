@@ -105,7 +105,13 @@ class _File:
 
 
 class TapWriter:
-    """The one writer of a tap folder; ``native_pointer`` is what the feed engine takes."""
+    """The one writer of a tap folder; ``native_pointer`` is what the feed engine takes.
+
+    ``guard`` is held around every change of the native structure: where a thread of native code
+    appends as well, it is the mutex of that thread.
+    """
+
+    guard: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
 
     def __init__(
         self, folder: Path, segment_bytes: int, segments_max: int, *, run_id: int = 0
@@ -149,9 +155,10 @@ class TapWriter:
 
     def append(self, kind: TapKind, recv_ns: int, connection: int, payload: bytes) -> bool:
         """Append one record; False if it was dropped for want of room (counted, gap marked)."""
-        status = lib.ovr_tap_append(
-            self.native_pointer, kind, recv_ns, connection, payload, len(payload)
-        )
+        with self.guard:
+            status = lib.ovr_tap_append(
+                self.native_pointer, kind, recv_ns, connection, payload, len(payload)
+            )
         return bool(status == 0)
 
     def roll(self) -> bool:
@@ -168,8 +175,9 @@ class TapWriter:
         if self._spare is None:
             self._spare = self._create()
             if self._spare is not None:
-                tap.spare_size = self.segment_bytes
-                tap.spare = self._spare.pointer
+                with self.guard:
+                    tap.spare_size = self.segment_bytes
+                    tap.spare = self._spare.pointer
         self._current.keep_ready(tap.used)
         return self._spare is not None
 
@@ -187,7 +195,8 @@ class TapWriter:
         """Cut the files to what was written, remove an unused spare, refuse further appends."""
         self.roll()
         tap = self.native_pointer
-        tap.base = tap.spare = ffi.NULL
+        with self.guard:
+            tap.base = tap.spare = ffi.NULL
         self._current.close()
         if self._spare is not None:
             self._spare.close()
