@@ -94,11 +94,15 @@ class ListNews:
 
     def __init__(self) -> None:
         self.counts: Counter[Value] = Counter()
+        self.gauges: dict[Value, int] = {}
         self.reports: list[tuple[ReportKind, int, int]] = []
         self.notices: list[str] = []
 
     def count(self, value: Value, n: int = 1) -> None:
         self.counts[value] += n
+
+    def gauge(self, value: Value, number: int) -> None:
+        self.gauges[value] = number
 
     def time(self, stage: Histogram, elapsed_ns: int) -> None:
         assert elapsed_ns >= 0, stage

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from overround.clock import NS_PER_MS
 from overround.errors import OrderError
 from overround.execute.build import OrderBuilder, Prepared, Sealed
 from overround.execute.markets import MarketInfo, Markets
@@ -32,6 +33,9 @@ __all__ = ["OrderPool", "Ready"]
 
 SHAPES_MAX: Final = 64
 """Combinations of market, side, type and size that are held ready; the least lately used goes."""
+
+ROUND_NS: Final = 100 * NS_PER_MS
+"""How often every order and every shape is looked at anew; a shape just used does not wait."""
 
 _SIGNED_FLAGS: Final = int(IntentFlag.POST_ONLY)
 
@@ -95,6 +99,7 @@ class OrderPool:
         self._shapes: OrderedDict[Shape, None] = OrderedDict()
         self._due: list[Shape] = []
         """Shapes still to be looked at in this round, last first."""
+        self._round_ns = 0
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -130,6 +135,7 @@ class OrderPool:
         if intent.order_type == OrderType.GTD:
             return  # its expiration stands in the body
         shape = shape_of(intent, market)
+        self._due.append(shape)
         self._shapes[shape] = None
         self._shapes.move_to_end(shape)
         if len(self._shapes) > SHAPES_MAX:
@@ -143,7 +149,8 @@ class OrderPool:
         A round over all shapes is spread over as many calls as it takes.
         """
         now_ns = self._clock()
-        if not self._due:
+        if now_ns - self._round_ns >= ROUND_NS:
+            self._round_ns = now_ns
             self._sweep(now_ns)
             self._due = list(self._shapes)
         signed = 0
@@ -215,9 +222,12 @@ class OrderPool:
     def _sweep(self, now_ns: int) -> None:
         """Void what has aged or whose terms are no more, and make room if nothing is free."""
         faults: dict[str, list[Ready]] = {}
+        ticks: dict[int, int] = {}
         for ready in self._ready.values():
-            market = self._markets.info(ready.shape.market)
-            _, tick_ticks = self._markets.book(ready.shape.market, now_ns)
+            index = ready.shape.market
+            if index not in ticks:
+                ticks[index] = self._markets.book(index, now_ns)[1]
+            market, tick_ticks = self._markets.info(index), ticks[index]
             if ready.shape not in self._shapes:
                 fault = "not wanted lately"
             elif market is None:

@@ -58,6 +58,9 @@ LEDGER_FILE: Final = "ledger.jsonl"
 RETRY_S: Final = 0.5
 PUBLISH_S: Final = 0.05
 HOUSEKEEPING_S: Final = 1.0
+POOL_S: Final = 0.005
+POOL_SIGNS_MAX: Final = 4
+"""Orders signed ahead in one turn of the loop: about what one intent costs."""
 PLANS_S: Final = 0.02
 
 
@@ -237,6 +240,7 @@ class ExecutorProcess:
         self._spawn(self._kill_switch().run(settings.supervise.beat_interval_ms / 1_000))
         self._every(PUBLISH_S, self._publisher.publish)
         self._every(HOUSEKEEPING_S, self._housekeep)
+        self._every(POOL_S, self._refill_pool)
         self._every(PLANS_S, self._carry_plans)
         parts.quotes.watch(target_sources(self._member, settings))
         self._every(settings.execute.quote_interval_ms / 1_000, self._carry_quotes)
@@ -272,6 +276,11 @@ class ExecutorProcess:
 
     def _send_now(self, submission: Submission) -> bool:
         return self._parts.desk.send_now(submission, self._spawn)
+
+    def _refill_pool(self) -> None:
+        core, pool = self._parts.core, self._parts.pool
+        if pool is not None and core.ready and not core.killed:
+            pool.refill(POOL_SIGNS_MAX)
 
     def _carry_plans(self) -> None:
         if self._parts.core.ready:

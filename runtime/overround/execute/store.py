@@ -79,7 +79,9 @@ class Store:
         self._open_lots: Counter[tuple[str, int]] = Counter()
         self._run_id: int | None = None
         for raw in journal.records:
-            self._apply(decode(raw), 0)
+            record = decode(raw)
+            self._check_pool(record)
+            self._apply(record, 0)
         journal.records.clear()
 
     def commit(self, record: Record, now_ns: int) -> int:
@@ -90,6 +92,7 @@ class Store:
         """
         for order in self.orders_of(record):
             check(order, record)
+        self._check_pool(record)
         sequence = self.journal.append(*encode(record))
         self._apply(record, now_ns)
         return sequence
@@ -135,7 +138,8 @@ class Store:
             advance(order, record)
             order.touched_ns = now_ns
             if isinstance(record, Signed):
-                self._take_id(record, order)
+                self.by_id[record.order_id] = order
+                self._pooled.pop(record.pool, None)
             elif isinstance(record, Sent):
                 order.sent_ns = now_ns
             if order.signed is not None:
@@ -147,16 +151,17 @@ class Store:
                 self.working[order.key] = order
             self.own.follow(order, *self._claim(order))
 
-    def _take_id(self, signed: Signed, order: Order) -> None:
-        """Give an order its id: no other has it, and one from the pool is there to be taken."""
-        taken = self.by_id.setdefault(signed.order_id, order) is not order
-        if taken or (signed.pool and self._pooled.pop(signed.pool, "") != signed.order_id):
-            raise InvariantError(f"order {signed.order_id} is used twice: {order.key}")
+    def _check_pool(self, record: Record) -> None:
+        """Refuse an id or a pooled order that serves another intent already."""
+        if isinstance(record, Signed):
+            unknown = record.pool and self._pooled.get(record.pool) != record.order_id
+            if unknown or record.order_id in self.by_id:
+                raise InvariantError(f"order {record.order_id} is used twice: {record.key}")
+        elif isinstance(record, Pooled) and record.number <= self.pool_number:
+            raise InvariantError(f"pooled order {record.number} is in the journal already")
 
     def _apply_pool(self, record: Pooled | PoolVoid) -> None:
         if isinstance(record, Pooled):
-            if record.number <= self.pool_number:
-                raise InvariantError(f"pooled order {record.number} is in the journal already")
             self.pool_number = record.number
             self._pooled[record.number] = record.order_id
             return
@@ -212,6 +217,8 @@ class Store:
             booked = self.positions.fill(record.trade_id, record.order_id)
             if booked is not None:
                 self.own.trade(booked[0], self.by_id.get(record.order_id), reverse=True)
+        elif isinstance(record, Adjusted):
+            self.own.adjust(record)
         elif isinstance(record, MarketNote):
             self.own.note(record)
 

@@ -48,6 +48,7 @@ class Parts(NamedTuple):
     desk: AccountDesk
     plans: PlanDesk
     quotes: QuoteDesk
+    pool: OrderPool | None
 
 
 def signer_of(settings: Settings) -> Signer:
@@ -173,7 +174,7 @@ def build(
         recovery=recovery,
     )
     plans, quotes = _carriers(settings, core, store, markets, news, run_id)
-    return Parts(core, settlement, resolver, desk, plans, quotes)
+    return Parts(core, settlement, resolver, desk, plans, quotes, pool)
 
 
 def target_sources(member: Member, settings: Settings) -> list[TargetSource]:

@@ -1,0 +1,313 @@
+"""The pool: likely orders are signed ahead, used at most once, and never on other terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from oracle.desk import KEY, OWNER, SHARE, Desk, S, market, rejected
+from overround.decide.risk import BookView, RefusalCode
+from overround.errors import InvariantError
+from overround.execute.build import OrderBuilder
+from overround.execute.order import OrderState
+from overround.execute.pool import SHAPES_MAX, OrderPool
+from overround.layout.intent import IntentFlag
+from overround.ledger.journal import Journal, replay
+from overround.ledger.records import Kind, Pooled, PoolVoid, Sent, Signed, decode, encode
+from overround.observe.metrics import Value
+from overround.venues.contract import OrderType
+from overround.venues.polymarket.auth import Signer
+from overround.venues.polymarket.orders import OrderSigner
+
+
+class PoolDesk(Desk):
+    """A desk whose executor has a pool."""
+
+    size = 64
+
+    def open(self) -> None:
+        """Open the journal and build core and pool anew."""
+        super().open()
+        self.pool = OrderPool(
+            self.store, OrderBuilder(OrderSigner(Signer(KEY)), owner=OWNER, chain_id=137),
+            self.markets, self.news, size=self.size, reach=2, age_max_ns=60 * S,
+            clock=lambda: self.now_ns, epoch_ms=lambda: self.now_ms,
+        )  # fmt: skip
+        self.core._pool = self.pool
+
+    def fill(self) -> None:
+        """Let the loop be idle for long enough."""
+        self.tick(1_000)
+        while self.pool.refill(4):
+            pass
+
+    def learn(self, sequence: int = 0, **changes: int) -> None:
+        """Send one intent, so that the pool knows its shape, and fill."""
+        self.send(self.intent(sequence, **changes))
+        self.core.tell()
+        self.fill()
+
+    def records(self, kind: Kind) -> list:  # type: ignore[type-arg]
+        """The journal's records of a kind."""
+        return [decode(raw) for raw in replay(self.folder) if raw.kind == kind]
+
+
+@pytest.fixture(name="desk")
+def fixture_desk(tmp_path: Path) -> Iterator[PoolDesk]:
+    desk = PoolDesk(tmp_path)
+    yield desk
+    desk.close()
+
+
+def last_signed(desk: PoolDesk) -> Signed:
+    return desk.records(Kind.SIGNED)[-1]  # type: ignore[no-any-return]
+
+
+def test_a_shape_that_was_wanted_is_signed_ahead_around_the_best_price(desk: PoolDesk) -> None:
+    desk.learn()
+    prices = [record.price_ticks for record in desk.records(Kind.POOLED)]
+    assert prices == [5_000, 5_100, 4_900, 5_200, 4_800]
+    assert len(desk.pool) == 5
+
+
+def test_an_intent_takes_the_pooled_order_and_the_venue_would_take_it(desk: PoolDesk) -> None:
+    desk.learn()
+    pooled = {record.order_id: record for record in desk.records(Kind.POOLED)}
+    submission = desk.send(desk.intent(1))
+    (order_id,) = submission.order_ids
+    signed = last_signed(desk)
+    assert (signed.pool, signed.order_id) == (pooled[order_id].number, order_id)
+    assert submission.request.body == signed.body
+    order = msgspec.json.decode(signed.body)["order"]
+    assert (order["timestamp"], order["salt"]) == (str(signed.timestamp_ms), signed.salt)
+    assert len(desk.pool) == 4
+    assert desk.records(Kind.SENT)[-1] == Sent((order_id,))
+
+
+def test_pooled_and_signed_for_the_intent_cost_and_reserve_the_same(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.send(desk.intent(1))
+    plain, pooled = desk.order(0).signed, desk.order(1).signed
+    assert plain is not None
+    assert pooled is not None
+    assert (plain.pool, pooled.pool > 0) == (0, True)
+    for name in ("maker_micro", "taker_micro", "reserved_micro"):
+        assert getattr(plain, name) == getattr(pooled, name)
+
+
+def test_no_order_serves_two_intents(desk: PoolDesk) -> None:
+    desk.learn()
+    ids = [desk.send(desk.intent(number)).order_ids[0] for number in range(1, 4)]
+    assert len(set(ids)) == 3
+    assert [desk.order(number).signed.pool > 0 for number in range(1, 4)] == [True, False, False]
+
+
+def test_two_legs_that_look_alike_get_two_orders(desk: PoolDesk) -> None:
+    desk.learn()
+    legs = [desk.intent(1 + leg, plan=1, leg=leg, legs=2) for leg in range(2)]
+    submission = desk.send(*legs)
+    assert len(set(submission.order_ids)) == 2
+    assert [order.signed.pool > 0 for order in submission.orders if order.signed] == [True, False]
+
+
+def test_the_gate_judges_a_pooled_order_as_any_other(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.markets.books[3] = BookView(True, False, 4, 4_800, 5_000, 100 * SHARE, 100 * SHARE)
+    assert desk.core.take([desk.intent(1)]) == []
+    assert desk.order(1).reason == RefusalCode.BOOK_UNTRUSTED
+    assert len(desk.pool) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"tick_ticks": 10}, "tick changed"),
+        ({"fee_rate_ppm": 60_000}, "market changed"),
+        ({"neg_risk": True}, "market changed"),
+        ({"token_yes": str((1 << 248) + 7)}, "market changed"),
+    ],
+)
+def test_changed_terms_are_never_sent_and_are_voided(
+    desk: PoolDesk, changes: dict[str, object], reason: str
+) -> None:
+    desk.learn()
+    desk.markets.infos[3] = market(3, **changes)
+    desk.send(desk.intent(1))
+    assert last_signed(desk).pool == 0
+    desk.fill()
+    (void,) = desk.records(Kind.POOL_VOID)
+    assert (void.reason, len(void.numbers)) == (reason, 5)
+    desk.send(desk.intent(2))
+    assert last_signed(desk).pool > max(void.numbers)
+
+
+def test_a_protocol_change_signs_for_the_other_contract(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.markets.infos[3] = replace(market(3), token_yes=str((1 << 248) + 7))
+    desk.fill()
+    desk.send(desk.intent(1))
+    signed = last_signed(desk)
+    desk.core._pool = None
+    desk.send(desk.intent(2))
+    fresh = msgspec.json.decode(last_signed(desk).body)["order"]
+    ahead = msgspec.json.decode(signed.body)["order"]
+    assert signed.pool > 0
+    assert ahead["tokenId"] == fresh["tokenId"] == str((1 << 248) + 7)
+
+
+def test_an_old_order_is_not_used(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.tick(60_001)
+    desk.send(desk.intent(1))
+    assert last_signed(desk).pool == 0
+    desk.fill()
+    assert desk.records(Kind.POOL_VOID)[0].reason == "aged"
+
+
+def test_everything_is_voided_when_the_credentials_change(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.pool.clear("credentials changed")
+    assert len(desk.pool) == 0
+    assert len(desk.records(Kind.POOL_VOID)[0].numbers) == 5
+
+
+def test_a_restart_uses_nothing_of_the_dead_process(desk: PoolDesk) -> None:
+    desk.learn()
+    old = max(record.number for record in desk.records(Kind.POOLED))
+    desk.restart()
+    desk.send(desk.intent(1))
+    assert last_signed(desk).pool == 0
+    desk.core.tell()
+    desk.fill()
+    desk.send(desk.intent(2))
+    assert last_signed(desk).pool > old
+
+
+def test_a_death_between_use_and_send_is_told_apart_at_the_next_start(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.core.take([desk.intent(1)])  # SIGNED is journaled, SENT is not
+    assert last_signed(desk).pool > 0
+    desk.restart()
+    order = desk.order(1)
+    assert (order.state, order.refused, order.reason) == (
+        OrderState.DONE, True, RefusalCode.RESTART
+    )  # fmt: skip
+
+
+def test_the_store_refuses_a_second_use_live_and_in_a_replay(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.send(desk.intent(1))
+    used = last_signed(desk)
+    desk.core._pool = None
+    desk.core.take([desk.intent(2, legs=2)])  # waits for its other leg, unsigned
+    again = msgspec.structs.replace(used, sequence=2)
+    with pytest.raises(InvariantError):
+        desk.store.commit(again, desk.now_ns)
+    desk.store.journal.append(*encode(again))
+    desk.close()
+    with pytest.raises(InvariantError):
+        desk.open()
+    assert desk.journal is not None
+
+
+def test_the_store_refuses_an_order_that_the_pool_never_had(desk: PoolDesk) -> None:
+    desk.core._pool = None
+    (submission,) = desk.core.take([desk.intent(0)])
+    desk.core.begin(submission)
+    desk.core.answer(submission, [rejected(submission.order_ids[0])])
+    used = last_signed(desk)
+    desk.store.commit(Pooled(7, "0x1", "1", 0, 5_000, 1, 1, 1), 0)
+    with pytest.raises(InvariantError):
+        desk.store.commit(Pooled(7, "0x2", "1", 0, 5_000, 1, 1, 1), 0)
+    desk.store.commit(PoolVoid((7,), "test"), 0)
+    desk.core.take([desk.intent(1, legs=2)])
+    with pytest.raises(InvariantError):
+        desk.store.commit(
+            msgspec.structs.replace(used, sequence=1, order_id="0x1", pool=7), desk.now_ns
+        )
+
+
+def test_the_pool_is_bounded_and_makes_room_for_what_is_wanted_now(tmp_path: Path) -> None:
+    PoolDesk.size = 8
+    try:
+        desk = PoolDesk(tmp_path)
+        for number in range(4):
+            desk.learn(number, size_lots=(10 + number) * SHARE)
+            assert len(desk.pool) <= 8
+        reasons = {record.reason for record in desk.records(Kind.POOL_VOID)}
+        assert reasons == {"room for others"}
+        desk.close()
+    finally:
+        PoolDesk.size = 64
+
+
+def test_shapes_are_bounded(desk: PoolDesk) -> None:
+    info = market(3)
+    desk.send(desk.intent(0))
+    template = desk.order(0).intent
+    for size in range(2 * SHAPES_MAX):
+        desk.pool.note(msgspec.structs.replace(template, size_lots=SHARE * (size + 5)), info, False)
+    assert len(desk.pool._shapes) == SHAPES_MAX
+
+
+def test_what_states_an_expiration_or_cannot_be_built_is_not_signed_ahead(desk: PoolDesk) -> None:
+    info = market(3)
+    desk.send(desk.intent(0))
+    template = desk.order(0).intent
+    gtd = msgspec.structs.replace(template, order_type=int(OrderType.GTD))
+    tiny = msgspec.structs.replace(template, size_lots=1)
+    desk.pool.clear("start")
+    desk.pool._shapes.clear()
+    desk.pool._due.clear()
+    desk.pool.note(gtd, info, False)
+    desk.pool.note(tiny, info, False)
+    desk.fill()
+    assert len(desk.pool) == 0
+
+
+def test_resting_orders_are_signed_around_their_own_side(desk: PoolDesk) -> None:
+    desk.learn(order_type=int(OrderType.GTC), price_ticks=4_700, flags=int(IntentFlag.POST_ONLY))
+    prices = {record.price_ticks for record in desk.records(Kind.POOLED)}
+    assert prices == {4_600, 4_700, 4_800, 4_900, 5_000}
+    desk.send(
+        desk.intent(1, order_type=int(OrderType.GTC), flags=int(IntentFlag.POST_ONLY),
+                    price_ticks=4_700)
+    )  # fmt: skip
+    signed = last_signed(desk)
+    assert signed.pool > 0
+    body = msgspec.json.decode(signed.body)
+    assert (body["orderType"], body["postOnly"]) == ("GTC", True)
+
+
+def test_the_no_side_is_priced_from_the_mirrored_book(desk: PoolDesk) -> None:
+    desk.learn(outcome=1, price_ticks=5_200)
+    prices = [record.price_ticks for record in desk.records(Kind.POOLED)]
+    assert prices[0] == 5_200
+    assert desk.records(Kind.POOLED)[0].token == market(3).token_no
+
+
+def test_hits_and_misses_are_counted(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.send(desk.intent(1))
+    desk.core.tell()
+    assert (desk.news.counts[Value.POOL_MISSES], desk.news.counts[Value.POOL_HITS]) == (1, 1)
+
+
+def test_nothing_is_signed_on_a_book_that_is_not_trusted(desk: PoolDesk) -> None:
+    desk.send(desk.intent(0))
+    desk.core.tell()
+    desk.markets.books[3] = BookView(True, False, 4, 4_800, 5_000, 100 * SHARE, 100 * SHARE)
+    desk.fill()
+    assert len(desk.pool) == 0
+
+
+def test_pool_records_survive_a_replay_by_a_reader(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.close()
+    with Journal(desk.folder, segment_bytes=2**16, sync_policy="none") as journal:
+        assert [raw.kind for raw in journal.records].count(Kind.POOLED) == 5
+    desk.open()
