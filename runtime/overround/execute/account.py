@@ -16,25 +16,22 @@ from overround.execute.client import Kind, Lease, NoAnswer, NotSent, Response, V
 from overround.execute.executor import Executor, Submission
 from overround.execute.news import News
 from overround.execute.order import Order, OrderState
+from overround.execute.recover import Recovery
 from overround.execute.resolve import Remedy, RemedyKind, Resolver, resend
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.execute.trust import ChannelTrust
+from overround.execute.venueview import VenueReader
 from overround.layout.intent import IntentFlag
 from overround.ledger.records import Reconcile
 from overround.observe.metrics import Value
 from overround.venues.polymarket import rest
 from overround.venues.polymarket.answers import (
-    CURSOR_START,
-    Page,
-    decode_balance,
     decode_cancel,
     decode_credentials,
-    decode_open_orders,
     decode_order,
     decode_order_answer,
     decode_order_answers,
-    decode_trades,
     no_answer,
 )
 from overround.venues.polymarket.auth import Credentials
@@ -44,8 +41,6 @@ __all__ = ["AccountDesk", "obtain_credentials"]
 
 Item = TypeVar("Item")
 
-PAGES_MAX: Final = 1_000
-"""A listing longer than this never ends: it is refused whole."""
 LOOK_UPS_MAX: Final = 4
 """Orders looked up at one time: cancels and orders need connections too."""
 MISSED_AFTER_MS: Final = 2_000
@@ -81,7 +76,8 @@ class AccountDesk:
         *,
         clock: Callable[[], int],
         epoch_ms: Callable[[], int],
-        signature_type: int,
+        reader: VenueReader,
+        recovery: Recovery,
     ) -> None:
         self._client = client
         self._core = core
@@ -91,7 +87,8 @@ class AccountDesk:
         self._news = news
         self._clock = clock
         self._epoch_ms = epoch_ms
-        self._signature_type = signature_type
+        self._reader = reader
+        self._recovery = recovery
         self._compared_ms = 0
         self._differences: tuple[str, ...] = ()
         self.trust = ChannelTrust(news, clock)
@@ -183,7 +180,9 @@ class AccountDesk:
 
     async def cancel(self, orders: Sequence[Order]) -> None:
         """Cancel orders by id; what is not confirmed is found by the next comparison."""
-        ids = [order.order_id for order in orders]
+        await self._cancel_ids([order.order_id for order in orders])
+
+    async def _cancel_ids(self, ids: Sequence[str]) -> None:
         for start in range(0, len(ids), rest.CANCELS_MAX):
             some = ids[start : start + rest.CANCELS_MAX]
             await self._cancel(rest.cancel_orders(some), cost=len(some))
@@ -265,17 +264,23 @@ class AccountDesk:
         incomplete one is used, except trades, which are facts each by itself.
         """
         asked_ns, asked_ms = self._clock(), self._epoch_ms()
-        listing = await self._open_orders()
+        listing = await self._reader.open_orders()
         self._book_listed(await self._trades(), asked_ms)
+        if not self._store.opened:
+            await self._recovery.open()
         remedies, differences = self._resolver.sweep(listing, asked_ns)
-        answer = await self._client.call(rest.balance(self._signature_type))
-        balance = decode_balance(answer.status, answer.body).balance_micro
-        differences += self._compare_cash(balance, asked_ns)
+        orphans, findings = self._recovery.orphans(listing)
+        balance, more = await self._recovery.compare_cash(asked_ns)
+        findings += more + await self._recovery.compare_shares(asked_ns)
+        self._recovery.note("timer", findings)
+        differences += [f"{one.code} {one.subject}: {one.action}" for one in findings]
         self._news.count(Value.RECONCILES)
         self._note(balance, len(listing), differences)
         self._compared_ms = asked_ms
         self.trust.compared(asked_ns)
         await self.remedy(remedies)
+        if orphans:
+            await self._cancel_ids(orphans)
         if self._resolver.unknown():
             self.doubt.set()
         return differences
@@ -305,45 +310,11 @@ class AccountDesk:
         record = Reconcile(balance, open_count, trades, self._differences, opening)
         self._store.commit(record, self._clock())
 
-    def _compare_cash(self, balance: int, asked_ns: int) -> list[str]:
-        store = self._store
-        touched = store.touched_ns > asked_ns
-        if not store.opened or store.working or store.positions.pending() or touched:
-            return []
-        cash = store.positions.view().cash_micro
-        return [] if cash == balance else [f"cash: venue {balance}, ledger {cash} micro"]
-
-    async def _open_orders(self) -> list[UserOrder]:
-        return await self._listing("open orders", rest.open_orders, decode_open_orders)
-
     async def _trades(self) -> list[UserTrade]:
         since_ms = self._resolver.oldest_unsettled_ms()
         compared_ms = self._compared_ms or self._epoch_ms()
         from_ms = compared_ms if since_ms is None else min(since_ms, compared_ms)
-        after_s = max(0, from_ms - OVERLAP_MS) // 1_000
-        return await self._listing(
-            "trades", lambda cursor: rest.trades(cursor, after_s=after_s), decode_trades
-        )
-
-    async def _listing(
-        self,
-        what: str,
-        request: Callable[[str], rest.Request],
-        decode: Callable[[int, bytes], Page[Item]],
-    ) -> list[Item]:
-        """Return every page's items; raises VenueError rather than return a part of them."""
-        items: list[Item] = []
-        cursor = CURSOR_START
-        for _ in range(PAGES_MAX):
-            answer = await self._client.call(request(cursor))
-            page = decode(answer.status, answer.body)
-            if page.problems:
-                raise VenueError(f"{what}: {page.problems[0]}", retryable=True)
-            items += page.items
-            if page.next_cursor is None:
-                return items
-            cursor = page.next_cursor
-        raise VenueError(f"{what}: more than {PAGES_MAX} pages", retryable=True)
+        return await self._reader.trades(from_ms - OVERLAP_MS)
 
 
 def _post_only(submission: Submission) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -82,6 +83,9 @@ class Markets(Protocol):
 
     def book(self, index: int, now_ns: int) -> tuple[BookView, int]:
         """Return the book's top and its tick in 1/10,000 (0 where unknown)."""
+
+    def tokens(self) -> Iterable[str]:
+        """Return the tokens of every market, in the catalog's order."""
 
 
 class SharedMarkets:
@@ -165,6 +169,10 @@ class SharedMarkets:
             return None
         info = self.info(found[0])
         return None if info is None else (info, found[1])
+
+    def tokens(self) -> Iterable[str]:
+        """Return the tokens of every market, in the catalog's order."""
+        return tuple(self._tokens)
 
     def book(self, index: int, now_ns: int) -> tuple[BookView, int]:
         """Return the book's top and tick; unusable where owner, epoch or slot are in doubt."""

@@ -11,7 +11,7 @@ from typing import Final
 from overround.decide.exposure import Claim, Exposures
 from overround.execute.order import Order, OrderState
 from overround.layout.intent import BUY
-from overround.ledger.records import Fill, MarketNote, RiskMark
+from overround.ledger.records import Adjusted, Fill, MarketNote, RiskMark
 from overround.units import notional_micro
 from overround.venues.polymarket.fees import fee_micro
 
@@ -80,6 +80,12 @@ class OwnOrders:
             strategy, fill.condition_id, fill.outcome, fill.side,
             sign * fill.size_lots, sign * fill.cash_micro, sign * fill.fee_micro,
         )  # fmt: skip
+
+    def adjust(self, record: Adjusted) -> None:
+        """Count shares that no trade brought, at no cost: they can only be worth something."""
+        self.exposures.trade(
+            NO_STRATEGY, record.condition_id, record.outcome, BUY, record.lots, 0, 0
+        )
 
     def apply_mark(self, mark: RiskMark) -> None:
         """Count the losses of the day anew where the mark says so."""

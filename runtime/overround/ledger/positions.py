@@ -16,6 +16,7 @@ from enum import IntEnum
 
 from overround.layout.intent import BUY
 from overround.ledger.records import (
+    Adjusted,
     Failed,
     Fill,
     MarketNote,
@@ -96,6 +97,8 @@ class Positions:
         self._settled_fees_micro = 0
         self._pending: set[tuple[str, str]] = set()
         self._view: PositionView | None = None
+        self._base_micro = self._base_pending_micro = 0
+        """What adjusted shares could redeem for at least when they came: no profit of ours."""
         self.conflicts = 0
         """Records that contradict an earlier one (settled after failed, or of no fill)."""
 
@@ -114,7 +117,21 @@ class Positions:
         if isinstance(record, Reconcile) and record.opening and not self._opened:
             self._opened, self.opening_cash_micro = True, record.cash_micro
             return True
+        if isinstance(record, Adjusted):
+            self._adjust(record)
+            return True
         return False
+
+    def _adjust(self, record: Adjusted) -> None:
+        settled, pending = self.redemption_worst_micro(), self.redemption_worst_micro(pending=True)
+        holding = self.holdings.get(record.token)
+        if holding is None:
+            holding = Holding(record.condition_id, record.outcome)
+            self.holdings[record.token] = holding
+        holding.confirmed_lots += record.lots
+        self.opening_cash_micro += record.cash_micro
+        self._base_micro += self.redemption_worst_micro() - settled
+        self._base_pending_micro += self.redemption_worst_micro(pending=True) - pending
 
     def _holding(self, fill: Fill) -> Holding:
         found = self.holdings.get(fill.token)
@@ -221,8 +238,10 @@ class Positions:
             cash_micro=self.opening_cash_micro + every,
             spendable_micro=self.opening_cash_micro + every - self._pending_in_micro,
             fees_micro=self._settled_fees_micro,
-            pnl_micro=settled + self.redemption_worst_micro(),
-            worst_micro=every + self.redemption_worst_micro(pending=True),
+            pnl_micro=settled + self.redemption_worst_micro() - self._base_micro,
+            worst_micro=(
+                every + self.redemption_worst_micro(pending=True) - self._base_pending_micro
+            ),
             pending_fills=len(self._pending),
         )
 

@@ -21,6 +21,7 @@ from overround.ledger.journal import JournalRecord
 from overround.ledger.positions import cash_flow_micro
 from overround.ledger.records import (
     Ack,
+    Adjusted,
     Cancel,
     Done,
     Failed,
@@ -120,7 +121,7 @@ class Batch:
             if isinstance(one, Settled | Failed)
         )
         self._positions.load(
-            [one.token for one in records if isinstance(one, Fill)]
+            [one.token for one in records if isinstance(one, Fill | Adjusted)]
             + [trade["token"] for trade in trades if trade is not None]
         )
         self._markets.load(one.condition_id for one in records if isinstance(one, MarketNote))
@@ -276,13 +277,25 @@ class Batch:
             self._orders.change(
                 record.order_id, filled_lots=order["filled_lots"] + record.size_lots
             )
+        self._hold(record)
+        self._pend(record, 1)
+        self._money("fill", cash_flow_micro(record), raw, record.trade_id, record.order_id)
+
+    def _hold(self, record: Fill | Adjusted) -> None:
+        """Make the position of a token that never had one."""
         if self._positions.get(record.token) is None:
             self._positions.add(
                 token=record.token, condition_id=record.condition_id, outcome=record.outcome,
                 confirmed_lots=0, pending_lots=0, pending_sale_lots=0, cost_micro=0, fees_micro=0,
             )  # fmt: skip
-        self._pend(record, 1)
-        self._money("fill", cash_flow_micro(record), raw, record.trade_id, record.order_id)
+
+    def _adjusted(self, record: Adjusted, raw: JournalRecord) -> None:
+        self._hold(record)
+        held = self._positions.get(record.token)
+        assert held is not None
+        self._positions.change(record.token, confirmed_lots=held["confirmed_lots"] + record.lots)
+        if record.cash_micro:
+            self._money("adjusted", record.cash_micro, raw)
 
     def _pend(self, fill: Fill, sign: int) -> None:
         held = self._positions.get(fill.token)
@@ -366,6 +379,7 @@ _EFFECTS: Final[dict[type[Any], Callable[[Batch, Any, JournalRecord], None]]] = 
     Settled: Batch._final,
     Failed: Batch._final,
     Reconcile: Batch._reconcile,
+    Adjusted: Batch._adjusted,
 }
 
 
