@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from oracle.desk import RUN, SHARE, market, order_event, refusals
@@ -296,3 +297,11 @@ def test_repairs_of_one_plan_end(rig: PlanRig) -> None:
             tried += len(submission.orders)
             rig.answer(submission, [0] * len(submission.orders))
     assert tried == 32
+
+
+def test_no_repair_is_made_that_could_exceed_the_worst_case_stated(rig: PlanRig) -> None:
+    rig.answer(rig.begin_plan(3), [TEN, TEN, 0])
+    plan = next(iter(rig.store.plans.open.values()))
+    assert plan.begun is not None
+    plan.begun = msgspec.structs.replace(plan.begun, worst_micro=TEN)
+    assert rig.step() == []

@@ -401,7 +401,7 @@ def _unsettled(order: Order) -> bool:
 
 
 def _touched(quote: _Quote) -> bool:
-    return any(order.touched_ns > quote.seen_ns for order in quote.orders)
+    return any(order.touched_ns >= quote.seen_ns for order in quote.orders)
 
 
 def _crosses_own(orders: Iterable[Order], side: int, price: int) -> bool:
