@@ -73,9 +73,8 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def usable(self) -> bool:
-        """Return whether a request may be written: open, silent, nothing left to write."""
-        transport = self._transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        """Return whether a request may be written: the connection is open at both ends."""
+        if not self.open:
             return False
         try:
             peeked = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -194,8 +193,9 @@ class Connection(asyncio.Protocol):
         assert answer is not None
         if not answer.done():
             answer.set_result(response)
-        if not self._keep:
-            self.close()
+        transport = self._transport
+        if transport is not None and (not self._keep or transport.get_write_buffer_size()):
+            self.close()  # said by the venue, or it answered before it had heard everything
         self._free(self)
 
     # -- callbacks of the parser ---------------------------------------------------------

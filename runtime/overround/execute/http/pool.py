@@ -86,6 +86,7 @@ class Pool:
         self._attempts = 0
         self._failures = 0
         self._fault: DialError | None = None
+        self._hopeless = False
         self._redial_ns = 0
         self._sweeper: asyncio.Task[None] | None = None
         self._closed = False
@@ -148,7 +149,8 @@ class Pool:
             raise
 
     def _check_hope(self, kind: Kind) -> None:
-        if self._fault is not None and not self._alive and kind is not Kind.CANCEL:
+        hopeless = self._hopeless and not self._alive and not self._dials
+        if self._fault is not None and hopeless and kind is not Kind.CANCEL:
             raise NotSent(f"no connection: {self._fault}")
 
     def _serve(self) -> None:
@@ -199,34 +201,41 @@ class Pool:
             self._attempts += 1
             task = asyncio.get_running_loop().create_task(self._dial(self._attempts))
             self._dials.add(task)
-            task.add_done_callback(self._dials.discard)
+            task.add_done_callback(self._dials.discard)  # one cancelled before it began
 
     async def _dial(self, attempt: int) -> None:
+        failure: DialError | None = None
         try:
             async with asyncio.timeout(DIAL_S):
                 connection = await dial(self._origin, self._tls, self._make, attempt)
         except TimeoutError:
             where = f"{self._origin.host}:{self._origin.port}"
-            self._failed(DialError(Trouble.CONNECT, f"{where}: no answer within {DIAL_S:g} s"))
-            return
+            failure = DialError(Trouble.CONNECT, f"{where}: no answer within {DIAL_S:g} s")
         except DialError as error:
-            self._failed(error)
-            return
-        if self._closed:
+            failure = error
+        finally:
+            task = asyncio.current_task()
+            assert task is not None
+            self._dials.discard(task)
+        if failure is not None:
+            self._failed(failure)
+        elif self._closed:
             connection.end("the pool is closed", ours=True)
-            return
-        self._news.count(Value.HTTP_CONNECTS)
-        self._alive.add(connection)
-        connection.rested_ns = self._clock()
-        self._idle.append(connection)
-        self._serve()
+        else:
+            self._news.count(Value.HTTP_CONNECTS)
+            self._alive.add(connection)
+            connection.rested_ns = self._clock()
+            self._idle.append(connection)
+            self._serve()
 
     def _make(self, sock: socket.socket) -> Connection:
         return Connection(sock, self._clock(), self._encode, self._freed, self._lost)
 
-    def _failed(self, error: DialError) -> None:
+    def _failed(self, error: DialError, *, hopeless: bool = True) -> None:
+        """Dial ever more slowly; ``hopeless`` if requests are to be refused meanwhile."""
         self._failures += 1
         self._fault = error
+        self._hopeless = hopeless
         pause_ns = min(REDIAL_MAX_NS, REDIAL_NS << min(self._failures - 1, 10))
         self._redial_ns = self._clock() + int(pause_ns * self._random.uniform(0.5, 1))
         self._news.count(Value.HTTP_CONNECTS_FAILED)
@@ -236,7 +245,7 @@ class Pool:
             "no connection to the venue", code=error.trouble.value, error=str(error),
             alive=len(self._alive), again_ms=pause_ns // NS_PER_MS,
         )  # fmt: skip
-        if not self._alive:
+        if hopeless and not self._alive and not self._dials:
             for kind in (Kind.ORDER, Kind.QUERY):
                 for waiter in self._waiters[kind]:
                     if not waiter.given.done():
@@ -257,7 +266,8 @@ class Pool:
         young = self._clock() - connection.opened_ns < YOUNG_NS
         if reason and young and not connection.answers:
             where = f"{self._origin.host}:{self._origin.port}"
-            self._failed(DialError(Trouble.CONNECT, f"{where}: {reason}, before any answer"))
+            text = f"{where}: {reason}, before any answer"
+            self._failed(DialError(Trouble.CONNECT, text), hopeless=False)
         self._fill()
 
     # -- time ----------------------------------------------------------------------------
