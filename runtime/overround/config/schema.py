@@ -239,6 +239,9 @@ class Execute(_Section):
     orphan_orders: Annotated[str, Field(pattern="^(cancel|adopt|leave)$")] = "cancel"
     """Open orders of the account that no journal record speaks of: cancel them, because nobody
     watches them; adopt them as ours; or leave them to whoever placed them."""
+    heartbeat_interval_ms: Annotated[int, Field(ge=0, le=9_000)] = 3_000
+    """How often the venue's dead-man switch is fed; it cancels everything 10 s after the last
+    beat, so that two may be lost. 0 never begins it: what rests outlives a dead executor."""
     reconcile_interval_ms: Milliseconds = 5_000
     """How often open orders and recent trades are compared with the venue by REST."""
     client: Annotated[str, Field(pattern="^(native|py-clob-client-v2|py-clob-client)$")] = "native"

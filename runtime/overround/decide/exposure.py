@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
-__all__ = ["Claim", "Exposure", "Exposures", "Totals"]
+__all__ = ["Claim", "Exposure", "Exposures", "Totals", "worst_double"]
 
 NO_CLAIM_LOTS: Final = 0
 
@@ -217,21 +217,27 @@ class Exposure:
         market = self._markets.get(condition_id)
         return {} if market is None else market.claims
 
-    def held(self) -> list[list[tuple[str, int, int, int]]]:
-        """Return what is held, a list an event: market, YES, NO, cash flow; pending included."""
+    def held(self) -> list[tuple[int, list[tuple[str, int, int, int]]]]:
+        """Return each event's size and, a row a market, what is held of it.
+
+        A row is market, YES shares, NO shares, cash flow; pending fills included.
+        """
         return [
-            [
-                (key, market.held[0], market.held[1], market.cash_micro)
-                for key, market in event.markets.items()
-            ]
+            (
+                event.size,
+                [
+                    (key, market.held[0], market.held[1], market.cash_micro)
+                    for key, market in event.markets.items()
+                ],
+            )
             for event in self._events.values()
         ]
 
     def held_worst_double(self) -> int:
         """Return twice the least P&L of what is held, open orders apart. Not per order."""
         return sum(
-            worst_double([(yes, no, cash) for _, yes, no, cash in rows], len(key))
-            for key, rows in zip(self._events, self.held(), strict=True)
+            worst_double([(yes, no, cash) for _, yes, no, cash in rows], size)
+            for size, rows in self.held()
         )
 
     def _refresh(self, market: _Market) -> None:
@@ -260,7 +266,10 @@ class Exposure:
 
 
 def worst_double(rows: list[tuple[int, int, int]], size: int) -> int:
-    """Return twice the least worth over the outcomes of one event's (YES, NO, cash) rows."""
+    """Return twice the least worth over the outcomes of one event's (YES, NO, cash) rows.
+
+    ``size`` counts the markets of the set, also those without a row; 1 for a lone market.
+    """
     cash = sum(row[2] for row in rows)
     if size == 1:
         return sum(min(2 * yes, yes + no, 2 * no) for yes, no, _ in rows) + 2 * cash

@@ -42,7 +42,7 @@ class KillSwitch:
         cancel_all: Callable[[], Awaitable[bool]],
         *,
         clock: Callable[[], int],
-        on_resume: Callable[[int], None],
+        on_resume: Callable[[int], Awaitable[None]],
     ) -> None:
         self._latch = latch
         self._store = store
@@ -58,7 +58,7 @@ class KillSwitch:
             if not self._latch.is_set():
                 if reason:
                     self._log.warning("kill latch cleared: trading again", was=_name(reason))
-                    self._on_resume(reason)
+                    await self._on_resume(reason)
                 reason = 0
             elif not reason or self._latch.stopped_ns < self._latch.set_ns:  # or set anew
                 reason = self._latch.reason

@@ -26,7 +26,9 @@ from overround.execute.account import AccountDesk, obtain_credentials
 from overround.execute.client import VenueClient
 from overround.execute.executor import Submission
 from overround.execute.halt import KillSwitch
+from overround.execute.heartbeat import DeadMan
 from overround.execute.intents import RingIntent
+from overround.execute.losses import LossWatch
 from overround.execute.markets import SharedMarkets
 from overround.execute.publish import AccountPublisher, SharedNews
 from overround.execute.rings import RingWatch
@@ -213,8 +215,8 @@ class ExecutorProcess:
             trip=self._trip,
         )
 
-    def _trip(self, text: str) -> None:
-        if self._kill.set(KillReason.LOSS_LIMIT, self._now()):
+    def _trip(self, text: str, reason: KillReason = KillReason.LOSS_LIMIT) -> None:
+        if self._kill.set(reason, self._now()):
             self._log.error("kill latch set", reason=text)
 
     # -- trading -------------------------------------------------------------------------
@@ -237,7 +239,18 @@ class ExecutorProcess:
             self._spawn(self._compare_loop())
         if settings.execute.journal_sync == "batch":
             self._spawn(self._sync_loop(settings.execute.journal_sync_ms / 1_000))
+        self._losses = LossWatch(
+            self._store, self._markets, parts.core.gate, settings.risk,
+            trip=self._trip, clock=self._now, epoch_ms=clock.epoch_ms,
+        )  # fmt: skip
         self._spawn(self._kill_switch().run(settings.supervise.beat_interval_ms / 1_000))
+        self._spawn(self._losses.run(HOUSEKEEPING_S))
+        if settings.execute.heartbeat_interval_ms and not self._shadow:
+            dead_man = DeadMan(
+                client.call, self._news,
+                quiet=self._cancelling, clock=self._now, on_lapse=self._compare.set,
+            )  # fmt: skip
+            self._spawn(dead_man.run(settings.execute.heartbeat_interval_ms / 1_000))
         self._every(PUBLISH_S, self._publisher.publish)
         self._every(HOUSEKEEPING_S, self._housekeep)
         self._every(POOL_S, self._refill_pool)
@@ -311,6 +324,10 @@ class ExecutorProcess:
             except OverroundError as error:
                 self._news.notice("venue cannot be compared", error=str(error))
 
+    def _cancelling(self) -> bool:
+        """Whether everything open is to be cancelled: the venue may then do so as well."""
+        return self._kill.reason not in (0, KillReason.HOLD)
+
     def _kill_switch(self) -> KillSwitch:
         async def nothing_open() -> bool:
             return True
@@ -320,11 +337,8 @@ class ExecutorProcess:
             self._store,
             nothing_open if self._shadow else self._parts.desk.cancel_all,
             clock=self._now,
-            on_resume=self._on_resume,
+            on_resume=self._losses.resume,
         )
-
-    def _on_resume(self, reason: int) -> None:
-        """Take the operator's word: a loss stop counts anew from here."""
 
     async def _sync_loop(self, interval_s: float) -> None:
         while True:

@@ -117,6 +117,10 @@ class Value(IntEnum):
     POOL_HITS = 112
     POOL_MISSES = 113
     POOL_READY = 114
+    HEARTBEATS = 115
+    HEARTBEATS_FAILED = 116
+    HEARTBEAT_LAPSES = 117
+    CANCELS_DELAYED = 118
     PLANS_BEGUN = 119
     PLANS_REPAIRED = 120
     QUOTES_PLACED = 121
@@ -261,6 +265,10 @@ _HELP: dict[Value, str] = {
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
     Value.USER_MALFORMED: "events of the user channel that could not be read",
     Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
+    Value.HEARTBEATS: "beats of the dead-man switch that the venue counted",
+    Value.HEARTBEATS_FAILED: "beats without a usable answer",
+    Value.HEARTBEAT_LAPSES: "times the venue cancelled everything for want of a beat",
+    Value.CANCELS_DELAYED: "strategies' cancels that waited for the rate limit",
     Value.LEDGER_RECORDS: "journal records projected into the database",
     Value.LEDGER_FAILURES: "transactions of the database that failed, and deaths of its projector",
     Value.LEDGER_LAG_RECORDS: "journal records that are not in the database yet",
