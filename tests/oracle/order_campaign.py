@@ -403,6 +403,7 @@ class Campaign:
         status = rig.stop()
         if status:
             self._complain(f"the executor stopped with status {status}: {_log(rig)}")
+        self._ledger.catch_up(rig.folder / JOURNAL_FOLDER, rig.settings.instance)
         self._judge(audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address))
 
     def _judge(self, found: Audit) -> None:

@@ -10,17 +10,22 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Final
 
+import msgspec
 from sqlalchemy import create_engine, text
 
 from oracle.audit import Books
+from overround.ledger.writer import Options
 
 FILE: Final = "ledger.db"
+PATIENCE_MS: Final = 60_000
 LOCKED_S: Final = (0.05, 0.6)
 PROJECTOR: Final = b"overround.ledger.child"
 TERMINATE: Final = (
@@ -33,6 +38,7 @@ class LedgerEye:
 
     def __init__(self, url: str, folder: Path) -> None:
         self._file = folder / FILE
+        self._url = url
         self.sqlite = not url
         name = url.replace("postgresql://", "postgresql+psycopg://")
         self._engine = create_engine(name or f"sqlite:///{self._file}")
@@ -58,6 +64,16 @@ class LedgerEye:
             return False
         threading.Thread(target=_hold, args=(self._file, random.uniform(*LOCKED_S))).start()
         return True
+
+    def catch_up(self, journal: Path, instance: str) -> None:
+        """Project what is left: a projector that was killed last has no successor after a stop."""
+        options = Options(instance, self._url, 500, 50, PATIENCE_MS)
+        done = subprocess.run(
+            [sys.executable, "-m", PROJECTOR.decode(), str(journal), str(self._file.parent),
+             msgspec.json.encode(options).decode()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
 
     # -- witness -------------------------------------------------------------------------
 
