@@ -88,6 +88,7 @@ struct ovr_uring {
     uint64_t flush_due_ns;
     struct ovr_uring_summary total;
     struct ovr_uring_counters counters;
+    uint64_t entered; /* enters not yet counted: the driver waits without the mutex */
     uint8_t random[OVR_URING_RANDOM_BYTES];
     unsigned random_used;
     atomic_bool stopping;

@@ -257,6 +257,8 @@ static void work(struct ovr_uring *uring)
 {
     unsigned count = 0;
     uring->counters.rounds++;
+    uring->counters.enters += uring->entered;
+    uring->entered = 0;
     uring->working = true;
     do {
         count += work_batch(uring);
@@ -349,7 +351,7 @@ static void wait_for_work(struct ovr_uring *uring)
             patience = (struct __kernel_timespec){.tv_nsec = (long long)left_ns};
         }
     }
-    uring->counters.enters++;
+    uring->entered++;
     io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &patience, NULL);
 }
 
@@ -359,7 +361,7 @@ static void spin_for_work(struct ovr_uring *uring)
     for (;;) {
         for (int i = 0; i < SPINS_PER_CLOCK; i++) {
             if (kernel_has_more(uring)) {
-                uring->counters.enters++;
+                uring->entered++;
                 io_uring_get_events(&uring->ring);
             }
             /* SYNC(uring_kick) */

@@ -1,4 +1,7 @@
-"""The ingress as a process, under a venue that does one thing wrong at a time."""
+"""The ingress as a process, under a venue that does one thing wrong at a time.
+
+On picows and on io_uring: which of them serves must not show in anything that a reader sees.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from oracle.ingress_rig import QUICK, IngressRig
 from oracle.venue_script import ScriptBook, VenueScript
 from overround.clock import monotonic_ns
 from overround.config.schema import Ingress
+from overround.ingress.uring import Shape, probe
 from overround.layout.board import Proof, UntrustCause
 from overround.layout.catalog import MarketStatus
 from overround.layout.change import BookFlag
@@ -43,12 +47,29 @@ def make_book(number: int = 0, *, levels: int = 5) -> ScriptBook:
     )
 
 
-@pytest.fixture
-def make_rig(tmp_path: Path) -> MakeRig:
+def transport(name: str) -> dict[str, str]:
+    """Return the settings of a transport; skips where the machine does not have it."""
+    if name == "picows":
+        return {"native": "off"}
+    found = probe(Shape(name))
+    if not found.usable:
+        pytest.skip(found.cause)
+    return {"native": "on", "native_shape": name}
+
+
+EVERYWHERE = pytest.mark.parametrize(
+    "make_rig", ["picows", "loop", "thread", "spin"], indirect=True
+)
+"""Also where the engine belongs to a thread of its own; the others run in the loop alone."""
+
+
+@pytest.fixture(params=["picows", "loop"])
+def make_rig(request: pytest.FixtureRequest, tmp_path: Path) -> MakeRig:
     @asynccontextmanager
     async def make(
         books: list[ScriptBook], ingress: Ingress = QUICK, *, snapshots: bool = True, **more: int
     ) -> AsyncIterator[ScriptedRig]:
+        ingress = ingress.model_copy(update=transport(request.param))
         venue = VenueScript(books)
         venue.send_snapshots = snapshots
         async with venue, ScriptedRig(tmp_path, venue, ingress, **more) as rig:
@@ -78,6 +99,7 @@ async def test_snapshots_become_trusted_books_on_the_board(make_rig: MakeRig) ->
         assert rig.meters.value(Value.SOCKETS) == 1
 
 
+@EVERYWHERE
 async def test_change_is_published_and_its_hash_verified(make_rig: MakeRig) -> None:
     book = make_book()
     async with make_rig([book]) as rig:
@@ -89,6 +111,7 @@ async def test_change_is_published_and_its_hash_verified(make_rig: MakeRig) -> N
         assert rig.losses(0) == []
 
 
+@EVERYWHERE
 async def test_burst_ends_without_a_further_frame(make_rig: MakeRig) -> None:
     """Two frames of one cancel, each with the final top: the second one never comes."""
     book = make_book()
@@ -190,6 +213,7 @@ async def test_tick_change_untrusts_until_a_snapshot_on_the_new_grid(make_rig: M
         assert any(trade["kind"] == TradeKind.TICK for trade in rig.trades)
 
 
+@EVERYWHERE
 async def test_reconnect_restores_every_subscription(make_rig: MakeRig) -> None:
     books = [make_book(number) for number in range(5)]
     async with make_rig(books, quick(assets_per_socket=4)) as rig:
@@ -314,6 +338,7 @@ async def test_venue_that_stops_answering_pings_is_left(make_rig: MakeRig) -> No
         await rig.until_trusted(0)
 
 
+@EVERYWHERE
 async def test_killed_ingress_leaves_nothing_usable_and_its_successor_starts_untrusted(
     make_rig: MakeRig,
 ) -> None:
@@ -335,6 +360,7 @@ async def test_killed_ingress_leaves_nothing_usable_and_its_successor_starts_unt
         assert len(connections) == len({number >> 20 for number in connections})
 
 
+@EVERYWHERE
 async def test_stop_is_clean_and_the_tap_holds_the_whole_conversation(make_rig: MakeRig) -> None:
     book = make_book()
     async with make_rig([book]) as rig:
@@ -356,6 +382,7 @@ async def test_stop_is_clean_and_the_tap_holds_the_whole_conversation(make_rig: 
         assert [r.recv_ns for r in records] == sorted(r.recv_ns for r in records)
 
 
+@EVERYWHERE
 async def test_tap_goes_on_in_a_new_file_without_a_gap(make_rig: MakeRig) -> None:
     async with make_rig([make_book()]) as rig:
         filler = json.dumps({"event_type": "unheard_of", "filler": "x" * 2**20})

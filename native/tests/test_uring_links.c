@@ -1,0 +1,418 @@
+/* The io_uring transport over real sockets, with a server that is played by hand.
+ *
+ * Where this machine refuses io_uring there is nothing to test, and it says so. */
+#define _GNU_SOURCE
+#include "check.h"
+
+#ifndef OVR_LIBURING
+
+int main(void)
+{
+    fprintf(stderr, "skipped: built without liburing\n");
+    return 0;
+}
+
+#else
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+#include "../src/uring_internal.h"
+#include "overround/uring_links.h"
+#include "overround/uring_probe.h"
+#include "overround/ws_frame.h"
+
+enum { LINKS = 128, LIMIT = 1 << 20, PATIENCE_MS = 30000 };
+
+/* What the sink saw. */
+static struct {
+    atomic_uint messages;
+    atomic_ulong bytes;
+    char last[64];
+    uint32_t number;
+} seen;
+
+static void on_text(void *user, const char *text, size_t length, uint64_t recv_ns, uint32_t number)
+{
+    CHECK(user == &seen && recv_ns != 0);
+    snprintf(seen.last, sizeof seen.last, "%.*s", (int)(length < 60 ? length : 60), text);
+    seen.number = number;
+    atomic_fetch_add(&seen.bytes, length);
+    atomic_fetch_add(&seen.messages, 1);
+}
+
+static struct ovr_uring *make(uint32_t shape, uint32_t buffers)
+{
+    struct ovr_uring_config config = {.on_text = on_text, .user = &seen, .links_max = LINKS,
+                                      .frame_bytes_max = LIMIT, .shape = shape,
+                                      .buffers = buffers};
+    int error;
+    memset(&seen, 0, sizeof seen);
+    struct ovr_uring *uring = ovr_uring_create(&config, &error);
+    CHECK(uring != NULL && error == 0);
+    if (shape == OVR_URING_LOOP) {
+        CHECK(ovr_uring_start(uring) == 0);
+    }
+    return uring;
+}
+
+/* One turn: wait until there is something to do, do it. */
+static void turn(struct ovr_uring *uring)
+{
+    struct pollfd wake = {.fd = ovr_uring_fd(uring), .events = POLLIN};
+    struct ovr_uring_summary summary;
+    poll(&wake, 1, 10);
+    ovr_uring_step(uring);
+    ovr_uring_take(uring, &summary);
+}
+
+/* Turns until a connection has this news; returns them. */
+static struct ovr_uring_news await_news(struct ovr_uring *uring, unsigned bit)
+{
+    struct ovr_uring_news news;
+    for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
+        turn(uring);
+        while (ovr_uring_news(uring, &news)) {
+            if ((news.bits & bit) != 0) {
+                return news;
+            }
+        }
+    }
+    CHECK(!"news in time");
+    return news;
+}
+
+static void await_messages(struct ovr_uring *uring, unsigned count)
+{
+    for (int ms = 0; ms < PATIENCE_MS && atomic_load(&seen.messages) < count; ms += 10) {
+        turn(uring);
+    }
+    CHECK(atomic_load(&seen.messages) == count);
+}
+
+static void tell(int server, const void *bytes, size_t length)
+{
+    CHECK(send(server, bytes, length, MSG_NOSIGNAL) == (ssize_t)length);
+}
+
+static void tell_text(int server, const char *text)
+{
+    uint8_t frame[128] = {0x81, (uint8_t)strlen(text)};
+    memcpy(frame + 2, text, strlen(text));
+    tell(server, frame, 2 + strlen(text));
+}
+
+/* Opens a connection and answers for the server; returns the server's end. */
+static int connect_one(struct ovr_uring *uring, uint32_t number, uint32_t *slot)
+{
+    static const char answer[] = "HTTP/1.1 101 Yes\r\nA: b\r\n\r\n";
+    int pair[2];
+    char head[4096];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+    int64_t opened = ovr_uring_open(uring, number, pair[0], NULL, "", "GET\r\n\r\n", 7);
+    CHECK(opened >= 0);
+    tell(pair[1], answer, sizeof answer - 1);
+    struct ovr_uring_news news = await_news(uring, OVR_URING_NEWS_ANSWER);
+    CHECK(news.number == number && news.slot == opened);
+    CHECK(ovr_uring_answer(uring, news.slot, head, sizeof head) == sizeof answer - 1);
+    CHECK(memcmp(head, answer, sizeof answer - 1) == 0);
+    CHECK(ovr_uring_accept(uring, news.slot) == 0);
+    struct pollfd asked = {.fd = pair[1], .events = POLLIN};
+    CHECK(poll(&asked, 1, PATIENCE_MS) == 1);
+    CHECK(recv(pair[1], head, sizeof head, 0) == 7);
+    *slot = news.slot;
+    return pair[1];
+}
+
+/* Returns the next frame that the client sent, unmasked. */
+static size_t hear(int server, uint8_t *opcode, uint8_t *payload)
+{
+    struct pollfd wake = {.fd = server, .events = POLLIN};
+    uint8_t head[6];
+    CHECK(poll(&wake, 1, PATIENCE_MS) == 1);
+    CHECK(recv(server, head, sizeof head, 0) == sizeof head);
+    size_t length = head[1] & 0x7f;
+    CHECK((head[1] & 0x80) != 0 && length <= 125);
+    CHECK(length == 0 || recv(server, payload, length, 0) == (ssize_t)length);
+    for (size_t i = 0; i < length; i++) {
+        payload[i] ^= head[2 + i % 4];
+    }
+    *opcode = head[0] & 0x0f;
+    return length;
+}
+
+static void messages_pass_both_ways_and_pings_are_answered(void)
+{
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    uint8_t opcode, payload[125];
+    uint32_t slot;
+    int server = connect_one(uring, 7, &slot);
+    tell_text(server, "hello");
+    await_messages(uring, 1);
+    CHECK(strcmp(seen.last, "hello") == 0 && seen.number == 7);
+    CHECK(ovr_uring_data_ns(uring, slot) != 0);
+    CHECK(ovr_uring_send(uring, slot, "PING", 4) == 0);
+    CHECK(hear(server, &opcode, payload) == 4 && opcode == OVR_WS_TEXT);
+    CHECK(memcmp(payload, "PING", 4) == 0);
+    tell_text(server, "PONG");
+    CHECK(await_news(uring, OVR_URING_NEWS_PONG).pongs == 1);
+    tell(server, "\x89\x02hi", 4);
+    turn(uring);
+    CHECK(hear(server, &opcode, payload) == 2 && opcode == OVR_WS_PONG && payload[1] == 'i');
+    CHECK(atomic_load(&seen.messages) == 1);
+    ovr_uring_end(uring, slot, OVR_WS_NORMAL);
+    CHECK(hear(server, &opcode, payload) == 2 && opcode == OVR_WS_CLOSE);
+    CHECK(payload[0] == 0x03 && payload[1] == 0xe8);
+    CHECK(await_news(uring, OVR_URING_NEWS_ENDED).number == 7);
+    CHECK(ovr_uring_send(uring, slot, "late", 4) == -ENOTCONN);
+    ovr_uring_destroy(uring);
+    close(server);
+}
+
+static void what_comes_behind_the_answer_is_read_on_accept(void)
+{
+    static const char answer[] = "HTTP/1.1 101 Yes\r\n\r\n\x81\x05" "first\x81\x06sec";
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(ovr_uring_open(uring, 1, pair[0], NULL, "", "GET", 3) == 0);
+    for (size_t i = 0; i + 1 < sizeof answer; i++) { /* slow bytes */
+        tell(pair[1], answer + i, 1);
+        ovr_uring_step(uring);
+    }
+    CHECK(await_news(uring, OVR_URING_NEWS_ANSWER).number == 1);
+    CHECK(atomic_load(&seen.messages) == 0);
+    CHECK(ovr_uring_accept(uring, 0) == 0);
+    CHECK(atomic_load(&seen.messages) == 1 && strcmp(seen.last, "first") == 0);
+    tell(pair[1], "ond", 3);
+    await_messages(uring, 2);
+    CHECK(strcmp(seen.last, "second") == 0);
+    ovr_uring_destroy(uring);
+    close(pair[1]);
+}
+
+/* Receiving stops when the buffers are used up (-ENOBUFS, no MORE); nothing may be lost by it. */
+static void starved_receives_are_armed_again(void)
+{
+    enum { MESSAGES = 400, BYTES = 4000 };
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 2);
+    struct ovr_uring_counters counters;
+    uint32_t slot;
+    int server = connect_one(uring, 1, &slot);
+    static uint8_t frame[4 + BYTES] = {0x81, 126, BYTES >> 8, BYTES & 0xff};
+    memset(frame + 4, 'x', BYTES);
+    for (unsigned sent = 0; sent < MESSAGES;) {
+        while (sent < MESSAGES && send(server, frame, sizeof frame, MSG_DONTWAIT) > 0) {
+            sent++;
+        }
+        turn(uring);
+    }
+    await_messages(uring, MESSAGES);
+    CHECK(atomic_load(&seen.bytes) == (unsigned long)MESSAGES * BYTES);
+    ovr_uring_counters(uring, &counters);
+    CHECK(counters.starved > 0);
+    ovr_uring_destroy(uring);
+    close(server);
+}
+
+static void a_flood_of_pings_is_answered_without_growing(void)
+{
+    enum { PINGS = 100000, CHUNK = 2000 };
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    uint32_t slot;
+    uint8_t pings[2 * CHUNK], drained[65536];
+    int server = connect_one(uring, 1, &slot);
+    for (size_t i = 0; i < CHUNK; i++) {
+        pings[2 * i] = 0x89;
+        pings[2 * i + 1] = 0;
+    }
+    for (unsigned sent = 0; sent < PINGS; sent += CHUNK) {
+        tell(server, pings, sizeof pings);
+        turn(uring);
+    }
+    tell_text(server, "alive");
+    await_messages(uring, 1);
+    CHECK(uring->links[slot].queue.capacity + uring->links[slot].flying.capacity <= 65536);
+    ssize_t got = recv(server, drained, sizeof drained, MSG_DONTWAIT);
+    CHECK(got >= 6 && got % 6 == 0 && got <= (ssize_t)(6 * PINGS));
+    ovr_uring_destroy(uring);
+    close(server);
+}
+
+/* A peer that does not read: what we queue for it is bounded, and so is waiting for it. */
+static void a_peer_that_does_not_read_is_left(void)
+{
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    static char text[60000];
+    uint32_t slot;
+    int server = connect_one(uring, 1, &slot);
+    memset(text, 't', sizeof text);
+    int status = 0;
+    for (int i = 0; i < 1000 && status == 0; i++) {
+        status = ovr_uring_send(uring, slot, text, sizeof text);
+    }
+    CHECK(status == -ENOBUFS);
+    struct ovr_uring_news news = await_news(uring, OVR_URING_NEWS_ENDED);
+    CHECK(strstr(news.why, "does not take") != NULL);
+    ovr_uring_destroy(uring);
+    close(server);
+}
+
+static void broken_framing_and_a_cut_frame_end_the_connection(void)
+{
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    uint8_t opcode, payload[125];
+    uint32_t slot;
+    int server = connect_one(uring, 1, &slot);
+    tell(server, "\x81\x81\0\0\0\0x", 7);
+    struct ovr_uring_news news = await_news(uring, OVR_URING_NEWS_ENDED);
+    CHECK(news.broken == 1 && news.code == OVR_WS_PROTOCOL_ERROR);
+    CHECK(hear(server, &opcode, payload) == 2 && opcode == OVR_WS_CLOSE && payload[1] == 0xea);
+    close(server);
+    server = connect_one(uring, 2, &slot);
+    tell(server, "\x81\x7f\0\0\0\0\1\0\0\0", 10); /* 16 MiB: refused by its header */
+    news = await_news(uring, OVR_URING_NEWS_ENDED);
+    CHECK(news.broken == 0 && news.too_large == 1 && news.code == OVR_WS_TOO_LARGE);
+    close(server);
+    server = connect_one(uring, 3, &slot);
+    tell(server, "\x81\x05he", 4);
+    close(server); /* in the middle of a frame */
+    news = await_news(uring, OVR_URING_NEWS_ENDED);
+    CHECK(news.broken == 0 && atomic_load(&seen.messages) == 0);
+    ovr_uring_destroy(uring);
+}
+
+static void an_endless_answer_is_refused(void)
+{
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    static char head[OVR_URING_HEAD_BYTES_MAX + 1];
+    int pair[2];
+    memset(head, 'h', sizeof head);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    CHECK(ovr_uring_open(uring, 1, pair[0], NULL, "", "GET", 3) == 0);
+    tell(pair[1], head, sizeof head);
+    CHECK(strstr(await_news(uring, OVR_URING_NEWS_ENDED).why, "too long") != NULL);
+    ovr_uring_destroy(uring);
+    close(pair[1]);
+}
+
+static void slots_are_bounded_and_used_again(void)
+{
+    struct ovr_uring *uring = make(OVR_URING_LOOP, 0);
+    int servers[LINKS], spare[2];
+    uint32_t slot;
+    for (uint32_t i = 0; i < LINKS; i++) {
+        servers[i] = connect_one(uring, i + 1, &slot);
+    }
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, spare) == 0);
+    CHECK(ovr_uring_open(uring, 999, spare[0], NULL, "", "GET", 3) == -ENOSPC);
+    for (uint32_t i = 0; i < LINKS; i++) { /* one wake-up, every connection */
+        tell_text(servers[i], "x");
+    }
+    await_messages(uring, LINKS);
+    close(servers[5]);
+    CHECK(await_news(uring, OVR_URING_NEWS_ENDED).number == 6);
+    servers[5] = connect_one(uring, 1000, &slot);
+    CHECK(slot == 5);
+    for (uint32_t i = 0; i < LINKS; i++) {
+        close(servers[i]);
+    }
+    ovr_uring_destroy(uring);
+    close(spare[0]);
+    close(spare[1]);
+}
+
+static void *drive(void *uring)
+{
+    CHECK(ovr_uring_run(uring) == 0);
+    return NULL;
+}
+
+static void await_threads_messages(unsigned count)
+{
+    for (int ms = 0; ms < PATIENCE_MS && atomic_load(&seen.messages) < count; ms++) {
+        usleep(1000);
+    }
+    CHECK(atomic_load(&seen.messages) == count);
+}
+
+/* One entry moves at most 20 completions of a deferring ring; a round goes on until none is left.
+ * The rounds are counted while the messages wait behind the mutex, all of them complete. */
+static void a_thread_takes_a_hundred_completions_in_one_round(uint32_t shape)
+{
+    enum { COUNT = 100 };
+    struct ovr_uring *uring = make(shape, 0);
+    struct ovr_uring_counters before, after;
+    pthread_t thread;
+    int servers[COUNT];
+    uint32_t slot;
+    CHECK(pthread_create(&thread, NULL, drive, uring) == 0);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        servers[i] = connect_one(uring, i + 1, &slot); /* opened from a thread that may not submit */
+    }
+    tell_text(servers[0], "settle");
+    await_threads_messages(1);
+    ovr_uring_lock(uring);
+    before = uring->counters;
+    for (uint32_t i = 0; i < COUNT; i++) {
+        tell_text(servers[i], "x");
+    }
+    ovr_uring_unlock(uring);
+    await_threads_messages(1 + COUNT);
+    ovr_uring_counters(uring, &after);
+    CHECK(after.rounds - before.rounds <= 3);
+    CHECK(ovr_uring_send(uring, slot, "back", 4) == 0);
+    uint8_t opcode, payload[125];
+    CHECK(hear(servers[COUNT - 1], &opcode, payload) == 4 && opcode == OVR_WS_TEXT);
+    ovr_uring_stop(uring);
+    CHECK(pthread_join(thread, NULL) == 0);
+    ovr_uring_destroy(uring);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        close(servers[i]);
+    }
+}
+
+static void threads_take_a_hundred_completions_in_one_round(void)
+{
+    a_thread_takes_a_hundred_completions_in_one_round(OVR_URING_WAIT);
+    a_thread_takes_a_hundred_completions_in_one_round(OVR_URING_SPIN);
+}
+
+/* The descriptor of a deferring ring never becomes readable, so a guest must not defer; and a
+ * polling kernel thread (SQPOLL) takes a CPU that nobody gave it. */
+static void the_flags_of_each_shape_are_those_that_work(void)
+{
+    unsigned guest = ovr_uring_flags(OVR_URING_LOOP);
+    unsigned own = ovr_uring_flags(OVR_URING_WAIT);
+    CHECK((guest & IORING_SETUP_DEFER_TASKRUN) == 0 && (guest & IORING_SETUP_COOP_TASKRUN) != 0);
+    CHECK((own & IORING_SETUP_DEFER_TASKRUN) != 0 && (own & IORING_SETUP_COOP_TASKRUN) == 0);
+    CHECK(own == ovr_uring_flags(OVR_URING_SPIN));
+    CHECK(((guest | own) & (IORING_SETUP_SQPOLL | IORING_SETUP_IOPOLL)) == 0);
+}
+
+int main(void)
+{
+    struct ovr_uring_probe probe;
+    ovr_uring_probe(OVR_URING_WAIT, &probe);
+    if (probe.stage != OVR_URING_USABLE) {
+        fprintf(stderr, "skipped: no io_uring here, stage %d, error %d\n", probe.stage,
+                probe.error);
+        return 0;
+    }
+    RUN(the_flags_of_each_shape_are_those_that_work);
+    RUN(messages_pass_both_ways_and_pings_are_answered);
+    RUN(what_comes_behind_the_answer_is_read_on_accept);
+    RUN(starved_receives_are_armed_again);
+    RUN(a_flood_of_pings_is_answered_without_growing);
+    RUN(a_peer_that_does_not_read_is_left);
+    RUN(broken_framing_and_a_cut_frame_end_the_connection);
+    RUN(an_endless_answer_is_refused);
+    RUN(slots_are_bounded_and_used_again);
+    RUN(threads_take_a_hundred_completions_in_one_round);
+    return 0;
+}
+
+#endif
