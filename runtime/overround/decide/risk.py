@@ -36,7 +36,11 @@ class Refusal:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+# The views are not frozen, though nobody changes them: a frozen one takes four times as long to
+# make, and several are made for every order.
+
+
+@dataclass(slots=True)
 class OrderView:
     """What the gate needs of an intent. Outcome 0 YES, 1 NO; side 0 BUY, 1 SELL."""
 
@@ -58,7 +62,7 @@ class OrderView:
     """Least that a sale brings, its fee taken off; 0 for a purchase."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MarketView:
     """What the catalog says of the market; ``tick_ticks`` as the live book has it."""
 
@@ -70,7 +74,7 @@ class MarketView:
     """Least worth of a purchase that trades at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BookView:
     """The YES-side top of the book at the moment of the check."""
 
@@ -97,7 +101,7 @@ class BookView:
         return sum(lots for ticks, lots in bids if ticks >= limit)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccountView:
     """The account as it would be before this order; amounts in micro-units, sizes in lots."""
 

@@ -21,7 +21,7 @@ from overround.execute.resolve import Remedy, RemedyKind, Resolver, resend
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.execute.trust import ChannelTrust
-from overround.execute.venueview import VenueReader
+from overround.execute.venueview import Answers
 from overround.layout.intent import IntentFlag
 from overround.ledger.records import Reconcile
 from overround.observe.metrics import Value
@@ -76,7 +76,7 @@ class AccountDesk:
         *,
         clock: Callable[[], int],
         epoch_ms: Callable[[], int],
-        reader: VenueReader,
+        reader: Answers,
         recovery: Recovery,
     ) -> None:
         self._client = client
@@ -87,8 +87,8 @@ class AccountDesk:
         self._news = news
         self._clock = clock
         self._epoch_ms = epoch_ms
-        self._reader = reader
-        self._recovery = recovery
+        self.reader = reader
+        self.recovery = recovery
         self._compared_ms = 0
         self._differences: tuple[str, ...] = ()
         self.trust = ChannelTrust(news, clock)
@@ -264,15 +264,15 @@ class AccountDesk:
         incomplete one is used, except trades, which are facts each by itself.
         """
         asked_ns, asked_ms = self._clock(), self._epoch_ms()
-        listing = await self._reader.open_orders()
+        listing = await self.reader.open_orders()
         self._book_listed(await self._trades(), asked_ms)
         if not self._store.opened:
-            await self._recovery.open()
+            await self.recovery.open()
         remedies, differences = self._resolver.sweep(listing, asked_ns)
-        orphans, findings = self._recovery.orphans(listing)
-        balance, more = await self._recovery.compare_cash(asked_ns)
-        findings += more + await self._recovery.compare_shares(asked_ns)
-        self._recovery.note("timer", findings)
+        orphans, findings = self.recovery.orphans(listing)
+        balance, more = await self.recovery.compare_cash(asked_ns)
+        findings += more + await self.recovery.compare_shares(asked_ns)
+        self.recovery.note("timer", findings)
         differences += [f"{one.code} {one.subject}: {one.action}" for one in findings]
         self._news.count(Value.RECONCILES)
         self._note(balance, len(listing), differences)
@@ -310,12 +310,19 @@ class AccountDesk:
         record = Reconcile(balance, open_count, trades, self._differences, opening)
         self._store.commit(record, self._clock())
 
-    async def _trades(self) -> list[UserTrade]:
+    def unsettled_from_ms(self) -> int:
+        """Return the wall time (ms) from which trades have to be listed."""
         since_ms = self._resolver.oldest_unsettled_ms()
         compared_ms = self._compared_ms or self._epoch_ms()
         from_ms = compared_ms if since_ms is None else min(since_ms, compared_ms)
-        return await self._reader.trades(from_ms - OVERLAP_MS)
+        return from_ms - OVERLAP_MS
+
+    async def _trades(self) -> list[UserTrade]:
+        return await self.reader.trades(self.unsettled_from_ms())
+
+
+_POST_ONLY: Final = int(IntentFlag.POST_ONLY)
 
 
 def _post_only(submission: Submission) -> bool:
-    return all(one.intent.flags & IntentFlag.POST_ONLY for one in submission.orders)
+    return all(one.intent.flags & _POST_ONLY for one in submission.orders)

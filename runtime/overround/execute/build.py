@@ -93,6 +93,7 @@ class Sealed(NamedTuple):
         )
 
 
+_POST_ONLY: Final = int(IntentFlag.POST_ONLY)
 ORDER_TYPES: Final = tuple(OrderType)
 _token_id = lru_cache(maxsize=4096)(int)
 
@@ -207,6 +208,6 @@ class OrderBuilder:
             self._owner,
             ORDER_TYPES[terms.order_type],
             expiration_s=expiration_s,
-            post_only=terms.flags & IntentFlag.POST_ONLY != 0,
+            post_only=terms.flags & _POST_ONLY != 0,
         )
         return Sealed(signed.order_id, params.salt, timestamp_ms, body)

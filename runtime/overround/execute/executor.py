@@ -42,6 +42,10 @@ __all__ = ["Executor", "Submission", "acknowledge", "ended"]
 
 PlanOpener = Callable[[Sequence[tuple[Intent, MarketInfo]]], Refusal | None]
 
+# An enum's own operators are Python: as plain numbers they cost a tenth.
+CANCEL: Final = int(IntentFlag.CANCEL)
+ORDERED: Final = int(IntentFlag.ORDERED)
+
 PLANS_MAX: Final = 256
 """Plans waiting for legs; a producer that leaves more open has a bug and is refused."""
 
@@ -104,6 +108,7 @@ class Executor:
         self._shadow = shadow
         self._account = account
         self._pool = pool
+        self._noted: dict[int, MarketInfo] = {}
         self._untold: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._plans: dict[tuple[int, int], list[_Leg]] = {}
 
@@ -133,6 +138,7 @@ class Executor:
 
     def tell(self) -> None:
         """Give out the news of the last steps; they waited until the bytes had left."""
+        self.store.settle()
         untold, self._untold = self._untold, []
         for call, values in untold:
             call(*values)
@@ -143,7 +149,7 @@ class Executor:
     def _take(self, message: RingIntent) -> Submission | None:
         now_ns = self._clock()
         key = IntentKey(self._run_id, message.producer, message.producer_sequence)
-        if message.flags & IntentFlag.CANCEL:
+        if message.flags & CANCEL:
             self._take_cancel(IntentKey(self._run_id, message.producer, message.target))
             return None
         if key in self.store.by_key:
@@ -168,7 +174,8 @@ class Executor:
     def _journal_intent(
         self, key: IntentKey, message: RingIntent, market: MarketInfo | None, now_ns: int
     ) -> Order:
-        if market is not None:
+        if market is not None and self._noted.get(market.index) is not market:
+            self._noted[market.index] = market
             note = market.note()
             if self.store.positions.known_market(market.condition_id) != note:
                 self.store.commit(note, now_ns)
@@ -246,14 +253,14 @@ class Executor:
             begun_ns = self._clock()
             signed = self._sign(leg)
             signed_ns = self._clock()
-            self.store.commit(signed, signed_ns)
+            self.store.commit_ahead(signed, signed_ns)
             self._later(self.news.time, Histogram.SIGN, signed_ns - begun_ns)
             self._later(self.news.time, Histogram.JOURNAL, self._clock() - signed_ns)
         orders = tuple(leg.order for leg in legs)
         if self._shadow:
             self.refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
             return None
-        if legs[0].message.flags & IntentFlag.ORDERED:
+        if legs[0].message.flags & ORDERED:
             orders = orders[:1]  # the plan desk releases the others
         first = legs[0].message
         return Submission(orders, first.event_recv_ns, created_ns=first.created_ns)
@@ -376,7 +383,7 @@ class Executor:
             if submission.attempt == 1:
                 self.refuse(submission.orders, refusal)
             return False
-        self.store.commit(Sent(submission.order_ids, submission.attempt), now_ns)
+        self.store.commit_ahead(Sent(submission.order_ids, submission.attempt), now_ns)
         submission.sent_ns = now_ns
         first = submission.attempt == 1
         for order in submission.orders:

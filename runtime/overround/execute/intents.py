@@ -46,7 +46,7 @@ class RingIntent(NamedTuple):
 
     def problem(self) -> str:
         """Return why this record cannot be an intent, empty if it can."""
-        if self.flags & IntentFlag.CANCEL:
+        if self.flags & _CANCEL:
             return ""
         if self.outcome > 1 or self.side > 1 or self.order_type > 3:
             return f"outcome {self.outcome}, side {self.side} or type {self.order_type} unknown"
@@ -57,6 +57,7 @@ class RingIntent(NamedTuple):
         return ""
 
 
+_CANCEL: Final = int(IntentFlag.CANCEL)
 _CODES: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i8": "q"}
 
 

@@ -74,6 +74,7 @@ class Store:
         self.pool_number = 0
         """The last number a pooled order got."""
         self._pooled: dict[int, str] = {}
+        self._unsummed: list[Order] = []
         self._claims: dict[IntentKey, tuple[int, int]] = {}
         self._reserved_micro = 0
         self._open_lots: Counter[tuple[str, int]] = Counter()
@@ -82,6 +83,7 @@ class Store:
             record = decode(raw)
             self._check_pool(record)
             self._apply(record, 0)
+            self.settle()
         journal.records.clear()
 
     def commit(self, record: Record, now_ns: int) -> int:
@@ -90,6 +92,17 @@ class Store:
         InvariantError, with nothing written, if the order's table has no arrow for it: a journal
         that holds such a record could never be replayed.
         """
+        self.settle()
+        sequence = self.commit_ahead(record, now_ns)
+        self.settle()
+        return sequence
+
+    def commit_ahead(self, record: Record, now_ns: int) -> int:
+        """As ``commit``, but leave the order's part in the sums to the next ``settle``.
+
+        For SIGNED and SENT of an order whose bytes are waiting: every sum settles before it is
+        read, and the gate has counted an order that it let through.
+        """
         for order in self.orders_of(record):
             check(order, record)
         self._check_pool(record)
@@ -97,14 +110,20 @@ class Store:
         self._apply(record, now_ns)
         return sequence
 
+    def settle(self) -> None:
+        """Bring every sum up to the last record."""
+        while self._unsummed:
+            order = self._unsummed.pop()
+            self.own.follow(order, *self._claim(order))
+
     def orders_of(self, record: Record) -> list[Order]:
         """Return the orders a record speaks of; empty if it speaks of none we know."""
         # Unions are built anew at each look, so these are tuples: this runs between a decision
         # and its bytes.
+        if isinstance(record, Sent):
+            return [self.by_id[order_id] for order_id in record.order_ids]
         if isinstance(record, _BY_KEY):
             found = self.by_key.get(record.key)
-        elif isinstance(record, Sent):
-            return [self.by_id[order_id] for order_id in record.order_ids]
         elif isinstance(record, _BY_ID):
             found = self.by_id.get(record.order_id)
         else:
@@ -114,7 +133,12 @@ class Store:
     def _apply(self, record: Record, now_ns: int) -> None:
         if isinstance(record, Intent):
             self._add(record, now_ns)
-            return
+        elif isinstance(record, _OF_ORDERS):
+            self._apply_orders(record, now_ns)
+        else:
+            self._apply_other(record, now_ns)
+
+    def _apply_other(self, record: Record, now_ns: int) -> None:
         if isinstance(record, _OF_MONEY):
             self._apply_money(record, now_ns)
             return
@@ -130,17 +154,21 @@ class Store:
             self.plans.apply(record)
             self.tally[Value.PLANS_BEGUN] += isinstance(record, PlanBegun)
             return
+        raise InvariantError(f"no rule for a journal record: {record!r:.200}")
+
+    def _apply_orders(self, record: Record, now_ns: int) -> None:
         orders = self.orders_of(record)
         if not orders:
             raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
         for order in orders:
-            self._count(record, order)
-            advance(order, record)
-            order.touched_ns = now_ns
             if isinstance(record, Signed):
                 self.by_id[record.order_id] = order
                 self._pooled.pop(record.pool, None)
-            elif isinstance(record, Sent):
+            else:
+                self._count(record, order)
+            advance(order, record)
+            order.touched_ns = now_ns
+            if isinstance(record, Sent):
                 order.sent_ns = now_ns
             if order.signed is not None:
                 self.touched_ns = now_ns
@@ -149,7 +177,7 @@ class Store:
                 self.plans.done(order)
             else:
                 self.working[order.key] = order
-            self.own.follow(order, *self._claim(order))
+            self._unsummed.append(order)
 
     def _check_pool(self, record: Record) -> None:
         """Refuse an id or a pooled order that serves another intent already."""
@@ -243,10 +271,12 @@ class Store:
 
     def reserved_micro(self) -> int:
         """Return the cash that working orders may still cost."""
+        self.settle()
         return self._reserved_micro
 
     def open_lots(self, token: str, side: int) -> int:
         """Return the shares of a token that working orders may still buy (0) or sell (1)."""
+        self.settle()
         return self._open_lots[token, side]
 
     def position_cost_micro(self) -> int:
@@ -265,6 +295,7 @@ class Store:
 
 _BY_KEY = (Signed, Done, Intent)
 _BY_ID = (Ack, Reject, Unknown, Cancel, Fill, Settled, Failed)
+_OF_ORDERS = (Signed, Sent, Ack, Reject, Unknown, Cancel, Done)
 _OF_MONEY = (Fill, Settled, Failed, MarketNote, Reconcile, Start, Adjusted, Findings)
 _OF_TRADES = (Fill, Settled, Failed)
 _OF_PLANS = (PlanBegun, PlanEnded)

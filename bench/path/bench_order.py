@@ -1,0 +1,429 @@
+"""How long from a strategy's intent in the ring to the last byte handed to the socket?
+
+Every row is timed in the same run, round by round in turn, so that all of them meet the same
+caches, clock and neighbours. Read the ratios; microseconds are those of this machine.
+
+    floor       order_floor.c: ring read, book compare, HMAC, three journal records, one send
+    pooled      the executor's own code, the order signed ahead; a plain blocking socket
+    unpooled    the same, signed when the intent came
+    submit      unpooled up to the request's bytes: nothing is sent
+    sign        digest and signature alone
+    bare        libsecp256k1 (that of coincurve) and keccak over the same bytes, nothing else
+    client      py-clob-client-v2 with coincurve: build, sign, serialise, L2 headers
+
+The sink is another process that reads a loopback TCP connection and never answers. The executor
+is the real one: shared ring, catalog and board, journal in a folder, risk gate, store. News goes
+to a list-like stand-in, which production tells after the bytes have left as well.
+
+Run: .venv/bin/python bench/path/bench_order.py [--rounds 2000] [--json] [--folder DIR]
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cffi
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from oracle.desk import ListNews, rejected  # noqa: E402
+from oracle.regions import Regions  # noqa: E402
+from overround import clock  # noqa: E402
+from overround._native import ffi, lib  # noqa: E402
+from overround.config.schema import Mode, Risk  # noqa: E402
+from overround.decide.risk import RiskGate  # noqa: E402
+from overround.execute.build import OrderBuilder  # noqa: E402
+from overround.execute.executor import Executor, Submission  # noqa: E402
+from overround.execute.http.dial import Origin  # noqa: E402
+from overround.execute.http.head import RequestEncoder  # noqa: E402
+from overround.execute.intents import decode_intents  # noqa: E402
+from overround.execute.markets import SharedMarkets  # noqa: E402
+from overround.execute.pool import OrderPool  # noqa: E402
+from overround.execute.store import Store  # noqa: E402
+from overround.layout.intent import INTENT  # noqa: E402
+from overround.ledger.journal import Journal  # noqa: E402
+from overround.ledger.records import Reconcile, Start  # noqa: E402
+from overround.venues.contract import OrderType  # noqa: E402
+from overround.venues.polymarket.auth import Credentials, Signer  # noqa: E402
+from overround.venues.polymarket.orders import (  # noqa: E402
+    OrderParams,
+    OrderSigner,
+    exchange_domain,
+)
+
+KEY = "0x" + "11" * 32
+OWNER = "6f1c0f0e-8c5b-4c0e-9a53-0d3b1f2e7a10"
+SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="
+YES = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
+NO = "52114319501245915516055106046884209969926127482827954674443846427813813222426"
+CONDITION = "0x" + "ab" * 32
+SHARE = 1_000_000
+FLOOR_SOURCES = ("broadcast", "clock", "crc32c", "segment", "sleep", "slots", "spsc")
+FLOOR_DECLARATIONS = """
+struct floor_job { void *ring; void *board; uint64_t market; uint8_t *journal;
+    uint64_t journal_bytes; const void *intent; const uint8_t *records; uint32_t record_bytes[3];
+    uint8_t *request; uint32_t request_bytes, signature_at, signed_from; int socket; ...; };
+void floor_mac_init(void *mac, const uint8_t *key, size_t size);
+int floor_run(const void *mac, struct floor_job *job, uint32_t rounds, int64_t *ret_ns);
+"""
+
+
+class Sink:
+    """A process that reads what comes and never answers."""
+
+    def __init__(self) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.socket = socket.create_connection(listener.getsockname())
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        other, _ = listener.accept()
+        listener.close()
+        self._child = os.fork()
+        if self._child == 0:
+            self.socket.close()
+            buffer = bytearray(65_536)
+            while other.recv_into(buffer):
+                pass
+            os._exit(0)
+        other.close()
+
+    def close(self) -> None:
+        """End it."""
+        self.socket.close()
+        os.waitpid(self._child, 0)
+
+
+def nothing_told(*_: object, **__: object) -> None:
+    """Stand in for shared memory: bookkeeping comes after the bytes."""
+
+
+class Rig:
+    """One executor over real regions and a real journal."""
+
+    def __init__(self, folder: Path, *, pooled: bool) -> None:
+        self.regions = Regions()
+        self.regions.add_market(change=self._market, rate_ppm=50_000)
+        self.regions.store(0, (4_800, 100_000, 5_000, 100_000), now_ns=1)
+        markets = SharedMarkets(
+            self.regions.catalog,
+            {0: (self.regions.board_segment, self.regions.board)},
+            10 * clock.NS_PER_S,
+        )
+        markets.refresh()
+        self.journal = Journal(folder, segment_bytes=64 * 2**20, sync_policy="none")
+        self.store = Store(self.journal)
+        self.store.commit(Start(1, 1, "sim", "0x"), 0)
+        self.store.commit(Reconcile(10**12, 0, 0, (), True), 0)
+        self.news = ListNews()
+        self.news.report = nothing_told  # type: ignore[method-assign]
+        signer = Signer(KEY)
+        builder = OrderBuilder(OrderSigner(signer), owner=OWNER, chain_id=137)
+        self.pool = OrderPool(
+            self.store, builder, markets, self.news, size=16, reach=0,
+            age_max_ns=600 * clock.NS_PER_S, clock=clock.monotonic_ns, epoch_ms=clock.epoch_ms,
+        )  # fmt: skip
+        limits = Risk(orders_per_s_max=10_000, orders_burst_max=10_000)
+        self.core = Executor(
+            self.store, RiskGate(limits, Mode.SIM, own=self.store.own.exposures),
+            markets, builder, self.news,
+            run_id=1, clock=clock.monotonic_ns, epoch_ms=clock.epoch_ms,
+            killed=lambda: False, trip=print, pool=self.pool if pooled else None,
+        )  # fmt: skip
+        self.core.ready = True
+        self.encode = RequestEncoder(
+            Origin.parse("http://127.0.0.1:1"), signer, chain_id=137, epoch_s=clock.epoch_s
+        )
+        self.encode.credentials = Credentials(OWNER, SECRET, "f" * 64)
+        self.record = np.zeros(1, INTENT)[0]
+        self._out = np.zeros(64, INTENT)
+        self._count = 0
+        self.submission: Submission | None = None
+
+    @staticmethod
+    def _market(record: Any) -> None:
+        record["token_yes"], record["token_no"] = YES.encode(), NO.encode()
+        record["condition_id"] = CONDITION.encode()
+
+    def push(self) -> None:
+        """Put the next intent into the ring, and beat as the ingress does."""
+        now_ns = clock.monotonic_ns()
+        self.regions.board_segment.beat(now_ns)
+        record = self.record
+        record["producer_sequence"] = record["plan"] = self._count
+        record["created_ns"], record["expires_ns"] = now_ns, now_ns + clock.NS_PER_S
+        record["producer"], record["legs"] = 2, 1
+        record["price_ticks"], record["size_lots"] = 5_000, 10 * SHARE
+        record["order_type"] = int(OrderType.FAK)
+        record["ingress_epoch"] = self.regions.board_segment.epoch
+        self._count += 1
+        assert self.regions.producer.try_push(record)
+
+    def round(self, send: Callable[[bytes], object]) -> int:
+        """Push one intent and let it through; return nanoseconds up to the end of ``send``."""
+        self.push()
+        ended_ns = 0
+
+        def send_now(submission: Submission) -> bool:
+            nonlocal ended_ns
+            self.submission = submission
+            assert self.core.begin(submission)
+            send(self.encode(submission.request))
+            ended_ns = clock.monotonic_ns()
+            return True
+
+        consumer = self.regions.consumer
+        begun_ns = clock.monotonic_ns()
+        count = consumer.poll(self._out)
+        self.core.take(decode_intents(self._out[:count]), send_now)
+        assert ended_ns, list(self.store.by_key.values())[-1].text
+        consumer.advance_to(consumer.position)
+        submission = self.submission
+        assert submission is not None
+        self.core.answer(submission, [rejected(submission.order_ids[0])])
+        self.pool.refill(4)
+        return ended_ns - begun_ns
+
+    def close(self) -> None:
+        """Remove regions and journal."""
+        self.journal.close()
+        self.regions.close()
+
+
+class Floor:
+    """The C floor over a rig's ring and board."""
+
+    def __init__(self, rig: Rig, sink: Sink, folder: Path) -> None:
+        library = folder / "order_floor.so"
+        native = ROOT / "native"
+        subprocess.run(
+            ["cc", "-O3", "-march=native", "-std=gnu11", "-shared", "-fPIC",
+             f"-I{native / 'include'}", str(ROOT / "bench/limits/order_floor.c"),
+             *(str(native / "src" / f"{name}.c") for name in FLOOR_SOURCES),
+             "-lcrypto", "-o", str(library)],
+            check=True,
+        )  # fmt: skip
+        self._ffi = cffi.FFI()
+        self._ffi.cdef(FLOOR_DECLARATIONS.replace(" ...;", ""))
+        self._lib = self._ffi.dlopen(str(library))
+        self._rig = rig
+        self._mac = self._ffi.new("uint8_t[512]")
+        self._lib.floor_mac_init(self._mac, b"k" * 32, 32)
+        rig.round(lambda _: None)
+        submission = rig.submission
+        assert submission is not None
+        request = rig.encode(submission.request)
+        sizes = [
+            len(raw) for raw in (b"i" * 230, b"s" * (130 + len(submission.request.body)), b"t" * 80)
+        ]
+        with (folder / "floor-journal").open("w+b") as file:
+            file.truncate(64 * 2**20)
+            self._map = np.memmap(file, dtype=np.uint8, mode="r+")
+        new = self._ffi.new
+        self._keep = (
+            new("uint8_t[]", sum(sizes)), new("uint8_t[]", request), np.zeros(1, INTENT),
+        )  # fmt: skip
+        job = self._job = new("struct floor_job *")
+        regions = rig.regions
+        job.ring = self._pointer(regions.intents_segment.pointer)
+        job.board = self._pointer(regions.board_segment.pointer)
+        job.journal = self._ffi.from_buffer("uint8_t[]", self._map)
+        job.journal_bytes = len(self._map)
+        job.records, job.record_bytes = self._keep[0], sizes
+        job.request, job.request_bytes = self._keep[1], len(request)
+        job.signature_at = request.index(b"POLY_SIGNATURE: ") + 16
+        job.signed_from = request.index(b"\r\n\r\n") + 4
+        job.socket = sink.socket.fileno()
+        intent = self._keep[2]
+        intent["price_ticks"], intent["size_lots"], intent["expires_ns"] = 5_000, SHARE, 2**62
+        job.intent = self._ffi.from_buffer(intent)
+        self._elapsed = new("int64_t *")
+
+    def _pointer(self, pointer: Any) -> Any:
+        return self._ffi.cast("void *", int(ffi.cast("uintptr_t", pointer)))
+
+    def round(self) -> int:
+        """One round of the floor; returns nanoseconds."""
+        status = self._lib.floor_run(self._mac, self._job, 1, self._elapsed)
+        assert status == 0, f"step {status} of the floor failed"
+        consumer = self._rig.regions.consumer
+        consumer.position = self._rig.regions.intents_segment.cursor
+        return int(self._elapsed[0])
+
+
+def timed(work: Callable[[], object]) -> Callable[[], int]:
+    """Return a round that times one call."""
+
+    def round_() -> int:
+        begun_ns = clock.monotonic_ns()
+        work()
+        return clock.monotonic_ns() - begun_ns
+
+    return round_
+
+
+def signing() -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return our signing of one order, and the bare library calls it cannot do without."""
+    from coincurve._libsecp256k1 import ffi as curve_ffi
+    from coincurve._libsecp256k1 import lib as curve
+    from coincurve.context import GLOBAL_CONTEXT
+
+    signer, domain = Signer(KEY), exchange_domain(neg_risk=False)
+    order_signer, salts = OrderSigner(signer), iter(range(1, 2**40))
+
+    def sign() -> object:
+        salt = next(salts)
+        params = OrderParams(
+            salt, signer.address, signer.address, int(YES), 5_000_000, 10_000_000, 0, 0,
+            1_795_000_000_000 + salt,
+        )  # fmt: skip
+        return order_signer.sign(params, domain)
+
+    words, prefixed, digest = bytearray(384), bytearray(66), ffi.new("uint8_t[32]")
+    key = bytes.fromhex(KEY[2:])
+    signature = curve_ffi.new("secp256k1_ecdsa_recoverable_signature *")
+    output, recovery = curve_ffi.new("unsigned char[64]"), curve_ffi.new("int *")
+    context = GLOBAL_CONTEXT.ctx
+
+    def bare() -> object:
+        words[32:40] = next(salts).to_bytes(8, "big")
+        lib.ovr_keccak256(ffi.from_buffer(words), 384, digest)
+        prefixed[34:66] = ffi.buffer(digest)
+        lib.ovr_keccak256(ffi.from_buffer(prefixed), 66, digest)
+        message = bytes(ffi.buffer(digest))
+        null = curve_ffi.NULL
+        assert curve.secp256k1_ecdsa_sign_recoverable(context, signature, message, key, null, null)
+        curve.secp256k1_ecdsa_recoverable_signature_serialize_compact(
+            context, output, recovery, signature
+        )
+        return output
+
+    return sign, bare
+
+
+def official_client() -> Callable[[], object] | None:
+    """Return py-clob-client-v2's work for the same order, None where it is not installed."""
+    os.environ["ECC_BACKEND_CLASS"] = "eth_keys.backends.CoinCurveECCBackend"
+    try:
+        from py_clob_client_v2 import clob_types
+        from py_clob_client_v2.headers.headers import create_level_2_headers
+        from py_clob_client_v2.order_builder.builder import OrderBuilder as ClientBuilder
+        from py_clob_client_v2.order_utils.model.order_data_v2 import order_to_json_v2
+        from py_clob_client_v2.signer import Signer as ClientSigner
+    except ImportError:
+        return None
+    signer = ClientSigner(KEY, 137)
+    builder = ClientBuilder(signer)
+    creds = clob_types.ApiCreds(OWNER, SECRET, "f" * 64)
+    options = clob_types.CreateOrderOptions(tick_size="0.01", neg_risk=False)
+
+    def work() -> object:
+        arguments = clob_types.OrderArgsV2(token_id=YES, price=0.5, size=10, side="BUY")
+        payload = order_to_json_v2(builder.build_order(arguments, options, 2), OWNER, "FAK")
+        body = json.dumps(payload, separators=(",", ":"), ensure_ascii=False)
+        request = clob_types.RequestArgs(
+            method="POST", request_path="/order", body=payload, serialized_body=body
+        )
+        return create_level_2_headers(signer, creds, request)
+
+    return work
+
+
+RATIOS = (
+    ("pooled", "floor", 3.0, "at most"),
+    ("sign", "bare", 1.3, "at most"),
+    ("client", "submit", 10.0, "at least"),
+    ("unpooled", "floor", 0.0, ""),
+)
+
+
+def measure(rounds: int, folder: Path) -> dict[str, list[int]]:
+    """Return the nanoseconds of every row, round by round in turn; the first tenth is warm-up."""
+    sink = Sink()
+    pooled, unpooled = Rig(folder / "pooled", pooled=True), Rig(folder / "unpooled", pooled=False)
+    floor = Floor(unpooled, sink, folder)
+    sign, bare = signing()
+    client = official_client()
+    send = sink.socket.sendall
+    rows: dict[str, Callable[[], int]] = {
+        "floor": floor.round,
+        "pooled": lambda: pooled.round(send),
+        "unpooled": lambda: unpooled.round(send),
+        "submit": lambda: unpooled.round(len),
+        "sign": timed(sign),
+        "bare": timed(bare),
+    }
+    if client is not None:
+        rows["client"] = timed(client)
+    taken: dict[str, list[int]] = {name: [] for name in rows}
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # as the executor does
+    try:
+        for _ in range(rounds + rounds // 10):
+            for name, round_ in rows.items():
+                taken[name].append(round_())
+    finally:
+        gc.enable()
+        pooled.close()
+        unpooled.close()
+        sink.close()
+    hits = pooled.news.counts
+    print(f"pool: {dict(hits)}", file=sys.stderr)
+    return {name: values[rounds // 10 :] for name, values in taken.items()}
+
+
+def main() -> int:
+    """Run it and print one table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=2_000)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--folder", type=Path, help="journals go here; default is a new folder")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        taken = measure(options.rounds, Path(name))
+    rows = {
+        name: {"p50_ns": int(median(values)), "p99_ns": sorted(values)[len(values) * 99 // 100]}
+        for name, values in taken.items()
+    }
+    ratios = {
+        f"{one}/{other}": {
+            "p50": round(rows[one]["p50_ns"] / rows[other]["p50_ns"], 2),
+            "p99": round(rows[one]["p99_ns"] / rows[other]["p99_ns"], 2),
+            "goal": f"{how} {goal:g}" if how else "",
+        }
+        for one, other, goal, how in RATIOS
+        if one in rows
+    }
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}"
+    if options.json:
+        report = {
+            "machine": machine, "rounds": options.rounds, "load": os.getloadavg()[0],
+            "rows": rows, "ratios": ratios,
+        }  # fmt: skip
+        print(json.dumps(report))
+        return 0
+    print(f"{machine}, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}\n")
+    print(f"{'':10} {'p50 us':>9} {'p99 us':>9}")
+    for name, row in rows.items():
+        print(f"{name:10} {row['p50_ns'] / 1_000:9.2f} {row['p99_ns'] / 1_000:9.2f}")
+    print(f"\n{'ratio':17} {'p50':>6} {'p99':>6}  goal (p50)")
+    for name, ratio in ratios.items():
+        print(f"{name:17} {ratio['p50']:6.2f} {ratio['p99']:6.2f}  {ratio['goal']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
