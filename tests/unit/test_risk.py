@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overround.config.schema import Mode, Risk
+from overround.decide.exposure import Claim
+from overround.decide.limits import RULES, SCOPES
 from overround.decide.risk import (
     AccountView,
     BookView,
@@ -188,3 +190,95 @@ def test_no_window_ever_lets_more_through_than_burst_plus_refill(gaps: list[int]
         for last in range(first, len(passed)):
             allowed = 3 * S + 2 * (passed[last] - start)
             assert (last - first + 1) * S <= allowed
+
+
+def test_every_refusal_has_one_row_in_the_table_and_every_limit_is_named_there():
+    assert [rule.code for rule in sorted(RULES, key=lambda one: one.code)] == sorted(RefusalCode)
+    named = {key for rule in RULES for key in rule.limit.split(", ")}
+    assert set(Risk.model_fields) <= named
+    for scope in SCOPES:
+        for key in (scope.lots, scope.cost, scope.loss):
+            assert not key or key in Risk.model_fields
+
+
+def test_a_loss_stop_refuses_everything_while_it_holds():
+    gate = RiskGate(LIMITS, Mode.SIM)
+    gate.stop = Refusal(RefusalCode.DRAWDOWN, "loss from the highest")
+    assert judge(gate=gate) is RefusalCode.DRAWDOWN
+    assert judge(gate=gate, killed=True) is RefusalCode.KILLED
+
+
+def test_an_order_larger_than_a_slip_of_the_hand_is_refused():
+    limits = LIMITS.model_copy(update={"order_size_max_lots": 9 * SHARE})
+    assert judge(gate=RiskGate(limits, Mode.SIM)) is RefusalCode.ORDER_SIZE
+
+
+@pytest.mark.parametrize(
+    ("own", "new", "code"),
+    [  # (outcome, side, price, takes): quotes of both tokens meet in one book
+        ((0, 1, 5_000, False), (0, 0, 5_000), RefusalCode.SELF_CROSS),
+        ((0, 1, 5_100, False), (0, 0, 5_000), None),
+        ((1, 0, 5_000, False), (0, 0, 5_000), RefusalCode.SELF_CROSS),  # a set would be minted
+        ((1, 0, 4_900, False), (0, 0, 5_000), None),
+        ((0, 1, 5_000, True), (0, 0, 5_000), None),  # it never rests
+        ((0, 0, 5_000, False), (0, 0, 5_000), RefusalCode.DUPLICATE),
+        ((0, 0, 4_900, False), (0, 0, 5_000), None),
+    ],
+)
+def test_own_orders_are_neither_met_nor_repeated(
+    own: tuple[int, int, int, bool], new: tuple[int, int, int], code: RefusalCode | None
+):
+    gate = RiskGate(LIMITS, Mode.SIM)
+    outcome, side, ticks, takes = own
+    resting = Claim("c", outcome, side, ticks, SHARE, SHARE // 2, takes)
+    gate.own.claim("own", 0, resting)
+    order = replace(
+        ORDER, outcome=new[0], side=new[1], price_ticks=new[2], key="new", condition_id="c"
+    )
+    assert judge(order, gate=gate) is code
+    if code is RefusalCode.DUPLICATE:  # once the venue has it, another may follow
+        gate.own.claim("own", 0, resting._replace(in_flight=False))
+        assert judge(order, gate=gate) is None
+
+
+def test_open_orders_are_counted_by_market_and_account():
+    limits = LIMITS.model_copy(update={"open_orders_max": 3, "market_open_orders_max": 2})
+    gate = RiskGate(limits.model_copy(update={"orders_burst_max": 100}), Mode.SIM)
+
+    def next_order(number: int, condition: str) -> RefusalCode | None:
+        ticks = 4_900 - 100 * number
+        return judge(
+            replace(ORDER, key=number, condition_id=condition, price_ticks=ticks), gate=gate
+        )
+
+    seen = [next_order(number, where) for number, where in enumerate("aaabb")]
+    assert seen == [None, None, RefusalCode.MARKET_ORDERS, None, RefusalCode.OPEN_ORDERS]
+    gate.own.release(0, 0)
+    assert next_order(5, "a") is None
+
+
+def test_what_makes_a_breach_no_worse_passes():
+    limits = LIMITS.model_copy(update={"market_notional_max_micro": 3 * SHARE})
+    gate = RiskGate(limits, Mode.SIM)
+    gate.own.trade(0, "c", 0, 0, 10 * SHARE, 5 * SHARE, 0)  # bought before the limit was lowered
+    order = replace(ORDER, key=1, condition_id="c")
+    assert judge(order, gate=gate) is RefusalCode.MARKET_NOTIONAL
+    assert gate.own.account.claims == {}
+    sale = replace(order, side=1, price_ticks=4_800, proceeds_micro=4_700_000)
+    assert judge(sale, gate=gate, cost_micro=0) is None
+    assert list(gate.own.account.claims) == [1]
+
+
+def test_an_order_refused_for_its_rate_is_not_counted_as_open():
+    gate = RiskGate(LIMITS, Mode.SIM)
+    for number in range(4):
+        order = replace(ORDER, key=number, condition_id="c", price_ticks=4_900 - 100 * number)
+        judge(order, gate=gate)
+    assert list(gate.own.account.claims) == [0, 1, 2]
+
+
+def test_cancels_have_a_bucket_of_their_own():
+    limits = LIMITS.model_copy(update={"cancels_per_s_max": 1, "cancels_burst_max": 2})
+    gate = RiskGate(limits, Mode.SIM)
+    assert [gate.admit_cancel(S) for _ in range(3)] == [True, True, False]
+    assert gate.admit_cancel(2 * S)

@@ -8,6 +8,7 @@ from typing import Any
 from overround.units import format_cash
 
 _HIDDEN = {"stage_latency_ns", "processes", "untrusted_by_cause", "malformed_by_reason", "mode"}
+_BY_NAME = ("untrusted_by_cause", "malformed_by_reason", "refused_by_code")
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"))
 
 
@@ -32,7 +33,7 @@ def print_report(report: dict[str, Any]) -> None:
             continue
         shown = format_cash(value) if key.endswith("_micro") else f"{value:,}"
         print(f"  {key.removesuffix('_micro').replace('_', ' '):<20} {shown:>16}")
-    for key in ("untrusted_by_cause", "malformed_by_reason"):
+    for key in _BY_NAME:
         if report.get(key):
             print(f"  {key.replace('_', ' ')}: " + _pairs(report[key]))
     if report["stage_latency_ns"]:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from overround.cli.faultpage import faults_page
 from overround.cli.orderpage import orders_page
 from overround.cli.planpage import plans_page
+from overround.cli.riskpage import risk_page
 from overround.config.schema import Settings
 from overround.observe.metrics import STAGES, metrics
 
@@ -24,6 +25,7 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "commands.md": commands_page(),
         "faults.md": faults_page(),
+        "risk.md": risk_page(),
         "orders.md": orders_page(),
         "plans.md": plans_page(),
     }

@@ -49,6 +49,7 @@ from overround.observe.metrics import Value
 from overround.shm.broadcast import BroadcastWriter
 from overround.shm.kill import KillLatch, KillReason
 from overround.shm.member import Member
+from overround.shm.meters import Meters
 from overround.shm.slots import Slots
 from overround.shm.spsc import SpscConsumer
 
@@ -91,7 +92,8 @@ class ExecutorProcess:
         self._kill = KillLatch(member.open("kill"))
         self._reports = member.own("reports-0")
         self._account = member.own("account-0")
-        for segment in (self._reports, self._account):
+        refusals = member.own("meters-refusals")
+        for segment in (self._reports, self._account, refusals):
             segment.take_over()
         self._markets = SharedMarkets(
             Slots(member.open("catalog")),
@@ -108,8 +110,9 @@ class ExecutorProcess:
         if journal.torn is not None:
             self._log.warning("torn journal tail cut", torn=str(journal.torn))
         self._news = SharedNews(
-            member.meters, BroadcastWriter(self._reports), self._markets, clock.epoch_ns
-        )
+            member.meters, BroadcastWriter(self._reports), self._markets, clock.epoch_ns,
+            refusals=Meters(refusals),
+        )  # fmt: skip
         self._publisher = AccountPublisher(
             Slots(self._account), member.meters, self._store, self._markets
         )

@@ -22,7 +22,10 @@ __all__ = ["AccountPublisher", "SharedNews"]
 
 
 class SharedNews:
-    """Counters and latencies of this process, reports for everybody, lines for the log."""
+    """Counters and latencies of this process, reports for everybody, lines for the log.
+
+    ``refusals`` counts by RefusalCode in a region of its own.
+    """
 
     def __init__(
         self,
@@ -30,8 +33,10 @@ class SharedNews:
         reports: BroadcastWriter,
         markets: Markets,
         epoch_ns: Callable[[], int],
+        refusals: Meters,
     ) -> None:
         self._meters = meters
+        self._refusals = refusals
         self._reports = reports
         self._markets = markets
         self._epoch_ns = epoch_ns
@@ -63,6 +68,8 @@ class SharedNews:
         fee_micro: int = 0,
     ) -> None:
         """Publish what became of an intent; price and size default to the intent's own."""
+        if kind is ReportKind.REFUSED:
+            self._refusals.add(reason)
         found = self._markets.find(intent.token)
         record = self._record
         record["epoch_ns"] = self._epoch_ns()

@@ -67,6 +67,7 @@ class Instance:
         self._add("trades-0", RegionKind.TRADES, capacity.trades_records)
         self._add("account-0", RegionKind.ACCOUNT, 1 + OUTCOMES * markets)
         self._add("reports-0", RegionKind.REPORTS, capacity.reports_records)
+        self._add("meters-refusals", RegionKind.METERS, 1)
         self._add_process("supervisor", "supervisor")
         for process in plan:
             if process.role == "detector":

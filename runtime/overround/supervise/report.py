@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from overround.decide.codes import RefusalCode
 from overround.observe.metrics import Histogram, Value
 from overround.shm.meters import MetersView
 from overround.shm.process import cpu_usage
@@ -69,12 +70,19 @@ def build_report(
     report: dict[str, Any] = {key: total(value) for key, value in _REPORTED.items()}
     report["untrusted_events"] = total(*UNTRUSTED)
     report["untrusted_by_cause"] = _nonzero(views.values(), UNTRUSTED, "untrusted_")
+    report["refused_by_code"] = _refusals(meters("refusals"))
     report["malformed"] = total(*MALFORMED)
     report["malformed_by_reason"] = _nonzero(views.values(), MALFORMED, "malformed_")
     report["counters"] = _nonzero(views.values(), Value)
     report["stage_latency_ns"] = stage_latencies(views.values())
     report["processes"] = {row.name: _process(row, *usage(row.pid)) for row in rows}
     return report
+
+
+def _refusals(view: MetersView) -> dict[str, int]:
+    """Return how often each refusal was given, by its name; only those that were."""
+    names = {code.value: code.name.lower() for code in RefusalCode}
+    return {names.get(code, str(code)): count for code, count in view.snapshot().items()}
 
 
 def stage_latencies(views: Iterable[MetersView]) -> dict[str, dict[str, int]]:
