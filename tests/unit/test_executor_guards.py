@@ -23,11 +23,13 @@ from oracle.desk import (
     rest,
     taker_trade,
 )
+from overround.config.schema import Risk
 from overround.decide.risk import RefusalCode
 from overround.execute.order import OrderState
 from overround.execute.resolve import resend
 from overround.layout.intent import SELL
 from overround.ledger.records import Kind
+from overround.observe.metrics import Value
 from overround.venues.contract import Side
 from overround.venues.polymarket.records import MakerOrder, OrderEvent, TradeState
 
@@ -115,3 +117,24 @@ def test_a_taker_pays_the_rest_of_the_unit_where_a_set_was_minted(desk: Desk) ->
     ((fill, _),) = desk.store.positions.fills()
     assert fill.cash_micro == 2_450_000 + (5_000_000 - 2_600_000)
     assert desk.store.positions.view().cash_micro == CASH - fill.cash_micro - fill.fee_micro
+
+
+def test_cancels_above_their_rate_wait_and_none_is_dropped(tmp_path: Path) -> None:
+    limits = Risk(same_in_flight_max=9, cancels_per_s_max=1, cancels_burst_max=1)
+    desk = Desk(tmp_path, limits=limits)
+    for number in range(3):
+        submission = desk.send(desk.intent(number, order_type=0, price_ticks=4_800))
+        desk.core.answer(submission, [accepted(submission.order_ids[0], "live")])
+    for number in (0, 1, 1, 2):
+        desk.core.take([desk.intent(10 + number, flags=2, target=number)])
+    desk.core.release_cancels()
+    assert [one.intent.sequence for one in desk.core.cancels] == [0]
+    assert desk.news.counts[Value.CANCELS_DELAYED] == 2
+    desk.tick(1_000)
+    desk.core.release_cancels()
+    desk.settlement.gone(desk.order(2), "filled", desk.order(2).size_lots)
+    desk.settlement.close(desk.order(2))
+    desk.tick(1_000)
+    desk.core.release_cancels()
+    assert [one.intent.sequence for one in desk.core.cancels][:2] == [0, 1]
+    desk.close()

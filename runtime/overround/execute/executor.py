@@ -15,6 +15,7 @@ from typing import Any, Final
 from overround.decide.risk import AccountView, OrderView, Refusal, RefusalCode, RiskGate
 from overround.errors import OrderError
 from overround.execute.build import OrderBuilder, Prepared
+from overround.execute.cancels import CancelQueue
 from overround.execute.intents import RingIntent
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
@@ -96,6 +97,7 @@ class Executor:
         self.news = news
         self.cancels: list[Order] = []
         """Orders whose cancel was asked for and is still to be sent; the transport drains it."""
+        self._late_cancels = CancelQueue(gate, news, clock)
         self.ready = False
         """Whether the account was reconciled with the venue: before that nothing is sent."""
         self.open_plan: PlanOpener | None = None
@@ -466,7 +468,13 @@ class Executor:
         if order.state is OrderState.SIGNED:
             order.cancel_asked = True  # no byte left yet: ``begin`` refuses it
             return
-        self.request_cancel(order, "strategy")
+        if self._late_cancels.admit(order):
+            self.request_cancel(order, "strategy")
+
+    def release_cancels(self) -> None:
+        """Ask for the delayed cancels whose turn has come."""
+        for order in self._late_cancels.due():
+            self.request_cancel(order, "strategy")
 
     def request_cancel(self, order: Order, reason: str) -> None:
         """Journal the wish to cancel an order and queue it for the transport."""

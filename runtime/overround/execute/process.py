@@ -300,6 +300,7 @@ class ExecutorProcess:
 
     def _carry_plans(self) -> None:
         if self._parts.core.ready:
+            self._parts.core.release_cancels()
             self._dispatch(self._parts.plans.step())
 
     def _carry_quotes(self) -> None:
