@@ -6,6 +6,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -63,12 +64,36 @@ def cluster() -> Iterator[str]:
             user = pwd.getpwnam(_user() or "")
             os.chown(folder, user.pw_uid, user.pw_gid)
         _run("initdb", "-D", str(data), "-U", "overround", "-A", "trust", "-N", "-E", "UTF8")
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        log = ("-l", str(folder / "server.log"))
-        _run("pg_ctl", "-D", str(data), "-w", "-t", PATIENCE_S, *log, "-o", options, "start")
+        url = f"postgresql://overround@/postgres?host={folder}"
+        start(url)
         try:
-            yield f"postgresql://overround@/postgres?host={folder}"
+            yield url
         finally:
             _run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _data(url: str) -> Path:
+    return Path(url.partition("host=")[2]) / "data"
+
+
+def kill(url: str) -> None:
+    """kill -9 the cluster of a URL, all of it at once."""
+    postmaster = int((_data(url) / "postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    for pid in (postmaster, *map(int, children)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    # Where nobody buries the dead, their pids look alive to the next server.
+    (_data(url) / "postmaster.pid").unlink()
+    for lock in _data(url).parent.glob(".s.PGSQL.*.lock"):
+        lock.unlink()
+
+
+def start(url: str) -> None:
+    """Start a cluster that was killed; it recovers from its own log."""
+    folder = _data(url).parent
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+    log = ("-l", str(folder / "server.log"))
+    _run("pg_ctl", "-D", str(_data(url)), "-w", "-t", PATIENCE_S, *log, "-o", options, "start")

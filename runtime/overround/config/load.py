@@ -56,7 +56,7 @@ def _first_problem(error: ValidationError) -> str:
         text = f"unknown key '{key}'; remove it or mend its spelling"
     else:
         seen = _PASSWORD.sub(r"\1***", repr(first["input"]))
-        text = f"'{key}' = {seen}: {first['msg'].lower()}"
+        text = f"'{key}' = {seen}: {first['msg'][:1].lower()}{first['msg'][1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return text + more
 

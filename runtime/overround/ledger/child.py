@@ -116,10 +116,14 @@ class _Loop:
         if not force and now_ns < self._reported_ns + REPORT_NS:
             return
         status.sequence = max(status.sequence, sequence)
-        with contextlib.suppress(BrokenPipeError):  # nobody listens to an orphan
-            os.write(1, msgspec.json.encode(status) + b"\n")
+        _tell(status)
         self._reported_ns = now_ns
         self._status = Status(sequence=status.sequence)
+
+
+def _tell(status: Status) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody listens to an orphan
+        os.write(1, msgspec.json.encode(status) + b"\n")
 
 
 def _line(error: Exception, secret: str) -> str:
@@ -145,9 +149,9 @@ def main(arguments: list[str]) -> int:
         url = resolve_url(options.database_url, run_dir)
         projector = Projector(open_engine(url), folder, options.instance)
     except OverroundError as error:
-        os.write(1, msgspec.json.encode(Status(failures=1, note=str(error))) + b"\n")
+        _tell(Status(failures=1, note=str(error)))
         return error.exit_status
-    os.write(1, msgspec.json.encode(Status(note=f"projecting into {shown(url)}")) + b"\n")
+    _tell(Status(note=f"projecting into {shown(url)}"))
     try:
         return _Loop(projector, options, _password(url)).run()
     finally:

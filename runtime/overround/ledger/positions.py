@@ -123,13 +123,15 @@ class Positions:
         return False
 
     def _adjust(self, record: Adjusted) -> None:
+        self.opening_cash_micro += record.cash_micro
+        if not record.token:
+            return
         settled, pending = self.redemption_worst_micro(), self.redemption_worst_micro(pending=True)
         holding = self.holdings.get(record.token)
         if holding is None:
             holding = Holding(record.condition_id, record.outcome)
             self.holdings[record.token] = holding
         holding.confirmed_lots += record.lots
-        self.opening_cash_micro += record.cash_micro
         self._base_micro += self.redemption_worst_micro() - settled
         self._base_pending_micro += self.redemption_worst_micro(pending=True) - pending
 

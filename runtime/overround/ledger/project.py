@@ -161,6 +161,8 @@ class Batch:
             self._markets.change(record.condition_id, **values)
 
     def _intent(self, record: Intent, raw: JournalRecord) -> None:
+        if self._intents.get(intent_name(record.key)) is not None:
+            return  # the executor never writes one twice; if it did, the first one counts
         values = {
             one.name: getattr(record, one.name)
             for one in schema.intents.columns
@@ -175,6 +177,8 @@ class Batch:
 
     def _signed(self, record: Signed, raw: JournalRecord) -> None:
         name = intent_name(record.key)
+        if self._orders.get(record.order_id) is not None:
+            return
         self._orders.add(
             order_id=record.order_id, intent=name, sequence=raw.sequence, salt=str(record.salt),
             timestamp_ms=record.timestamp_ms, maker_micro=record.maker_micro,
@@ -290,10 +294,12 @@ class Batch:
             )  # fmt: skip
 
     def _adjusted(self, record: Adjusted, raw: JournalRecord) -> None:
-        self._hold(record)
-        held = self._positions.get(record.token)
-        assert held is not None
-        self._positions.change(record.token, confirmed_lots=held["confirmed_lots"] + record.lots)
+        if record.token:
+            self._hold(record)
+            held = self._positions.get(record.token)
+            assert held is not None
+            lots = held["confirmed_lots"] + record.lots
+            self._positions.change(record.token, confirmed_lots=lots)
         if record.cash_micro:
             self._money("adjusted", record.cash_micro, raw)
 

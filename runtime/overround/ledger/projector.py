@@ -75,13 +75,16 @@ class Projector:
                 return 0
             last = found[-1]
             with self._engine.begin() as connection:
-                batch = Batch(connection, self._journal_id, self._cash_micro)
-                batch.apply(found, opened=lambda: self._opened(connection))
+                # The cursor first: whoever comes second waits here and finds it moved.
                 self._move(
                     connection, found[0].sequence - 1, sequence=last.sequence,
                     segment=last.segment, offset_bytes=last.offset, checksum=last.checksum,
-                    record_epoch_ns=last.epoch_ns, cash_micro=batch.cash_micro,
+                    record_epoch_ns=last.epoch_ns,
                 )  # fmt: skip
+                batch = Batch(connection, self._journal_id, self._cash_micro)
+                batch.apply(found, opened=lambda: self._opened(connection))
+                if batch.cash_micro != self._cash_micro:
+                    self._move(connection, last.sequence, cash_micro=batch.cash_micro)
             self._cash_micro = batch.cash_micro
         except BaseException:
             self._journal_id = 0  # where the database stands is for the database to say

@@ -379,6 +379,7 @@ class Adjusted(Record, frozen=True):
     """
 
     token: str
+    """Empty for cash alone."""
     condition_id: str
     outcome: int
     lots: int
