@@ -13,6 +13,7 @@ from overround.cli.audit import audit
 from overround.cli.demo import demo
 from overround.cli.doctor import doctor
 from overround.cli.kill import kill, resume
+from overround.cli.reconcile import reconcile
 from overround.cli.replay import replay
 from overround.cli.run import run
 from overround.cli.sim import sim
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (demo, sim, run, replay, stat, doctor, kill, resume, audit, tune):
+for _command in (demo, sim, run, replay, stat, doctor, kill, resume, audit, reconcile, tune):
     app.command()(_command)
 
 

@@ -11,7 +11,9 @@ from pydantic.fields import FieldInfo
 from overround.cli.faultpage import faults_page
 from overround.cli.orderpage import orders_page
 from overround.cli.planpage import plans_page
+from overround.cli.recoverypage import recovery_page
 from overround.cli.riskpage import risk_page
+from overround.cli.troublepage import troubles_page
 from overround.config.schema import Settings
 from overround.observe.metrics import STAGES, metrics
 
@@ -25,8 +27,10 @@ def pages() -> dict[str, str]:
         "metrics.md": metrics_page(),
         "commands.md": commands_page(),
         "faults.md": faults_page(),
+        "venue-errors.md": troubles_page(),
         "risk.md": risk_page(),
         "orders.md": orders_page(),
+        "recovery.md": recovery_page(),
         "plans.md": plans_page(),
     }
 

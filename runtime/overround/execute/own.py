@@ -83,9 +83,10 @@ class OwnOrders:
 
     def adjust(self, record: Adjusted) -> None:
         """Count shares that no trade brought, at no cost: they can only be worth something."""
-        self.exposures.trade(
-            NO_STRATEGY, record.condition_id, record.outcome, BUY, record.lots, 0, 0
-        )
+        if record.token:
+            self.exposures.trade(
+                NO_STRATEGY, record.condition_id, record.outcome, BUY, record.lots, 0, 0
+            )
 
     def apply_mark(self, mark: RiskMark) -> None:
         """Count the losses of the day anew where the mark says so."""

@@ -15,7 +15,7 @@ from overround.errors import VenueError
 from overround.execute.markets import Markets
 from overround.execute.news import News
 from overround.execute.store import Store
-from overround.execute.venueview import VenueReader
+from overround.execute.venueview import Answers
 from overround.layout.intent import BUY, IntentFlag
 from overround.ledger.records import (
     Ack,
@@ -84,7 +84,7 @@ class Recovery:
     def __init__(
         self,
         store: Store,
-        reader: VenueReader,
+        reader: Answers,
         markets: Markets,
         news: News,
         *,
@@ -136,16 +136,21 @@ class Recovery:
 
     def adjust(self, token: str, lots: int, cause: str, cash_micro: int = 0) -> None:
         """Journal shares and cash that no trade of ours brought or took."""
-        found = self._markets.find(token)
-        condition_id, outcome = "", 0
-        if found is not None:
-            condition_id, outcome = found[0].condition_id, found[1]
-        held = self._store.positions.holdings.get(token)
-        if held is not None:
-            condition_id, outcome = held.condition_id, held.outcome
-        record = Adjusted(token, condition_id or token, outcome, lots, cash_micro, cause)
+        condition_id, outcome = self._place(token)
+        record = Adjusted(token, condition_id, outcome, lots, cash_micro, cause)
         self._store.commit(record, self._clock())
         self._news.notice("adopted", cause=cause, token=token, lots=lots, cash_micro=cash_micro)
+
+    def _place(self, token: str) -> tuple[str, int]:
+        """Return condition and outcome of a token; of one nobody knows itself and YES."""
+        found = self._markets.find(token)
+        if found is not None:
+            return found[0].condition_id, found[1]
+        for held in self._store.positions.holdings.values():
+            note = self._store.positions.known_market(held.condition_id)
+            if note is not None and token in (note.token_yes, note.token_no):
+                return held.condition_id, int(token == note.token_no)
+        return token, 0
 
     # -- orphans -------------------------------------------------------------------------
 
@@ -221,13 +226,21 @@ class Recovery:
             and asked_ns - self._shares_ns < SHARES_EVERY_MS * (NS_PER_MS)
         ):
             return list(self._shares.values())
-        tokens = list(self._store.positions.holdings)
+        tokens = self.tokens()
         turn = tokens if every else (tokens * 2)[self._next_token :][:TOKENS_AT_ONCE]
         for token in dict.fromkeys(turn):
             await self._compare_token(token, asked_ns)
         self._next_token = (self._next_token + TOKENS_AT_ONCE) % max(1, len(tokens))
         self._shares_ns = asked_ns
         return list(self._shares.values())
+
+    def tokens(self) -> list[str]:
+        """Return the tokens that were ever held, and the other ones of their markets."""
+        tokens: dict[str, None] = {}
+        for token, held in self._store.positions.holdings.items():
+            note = self._store.positions.known_market(held.condition_id)
+            tokens |= dict.fromkeys([token, note.token_yes, note.token_no] if note else [token])
+        return list(tokens)
 
     async def _compare_token(self, token: str, asked_ns: int) -> None:
         self._shares.pop(token, None)
@@ -240,8 +253,10 @@ class Recovery:
         self._shares[token] = Finding(code, token, ours, theirs, "told")
 
     def _is_still(self, token: str, asked_ns: int) -> bool:
-        held = self._store.positions.holdings[token]
-        if held.pending_lots or held.pending_sale_lots or self._store.touched_ns > asked_ns:
+        held = self._store.positions.holdings.get(token)
+        if self._store.touched_ns > asked_ns:
+            return False
+        if held is not None and (held.pending_lots or held.pending_sale_lots):
             return False
         return not any(order.intent.token == token for order in self._store.working.values())
 

@@ -22,7 +22,7 @@ from overround.venues.polymarket.answers import (
 )
 from overround.venues.polymarket.records import UserOrder, UserTrade
 
-__all__ = ["PAGES_MAX", "VenueReader"]
+__all__ = ["PAGES_MAX", "Answers", "VenueReader"]
 
 PAGES_MAX: Final = 1_000
 """A listing longer than this never ends: it is refused whole."""
@@ -32,6 +32,22 @@ Item = TypeVar("Item")
 
 class _Caller(Protocol):
     async def call(self, request: rest.Request, /) -> Response: ...
+
+
+class Answers(Protocol):
+    """What an account's comparison asks for."""
+
+    async def open_orders(self) -> list[UserOrder]:
+        """Return every open order of the account."""
+
+    async def trades(self, after_ms: int) -> list[UserTrade]:
+        """Return every trade of the account matched from ``after_ms`` (wall time) on."""
+
+    async def cash(self, *, fresh: bool = False) -> int:
+        """Return the balance of collateral in micro-units."""
+
+    async def shares(self, token: str, *, fresh: bool = False) -> int:
+        """Return the balance of an outcome token in lots."""
 
 
 class VenueReader:

@@ -29,7 +29,7 @@ from overround.execute.recover import Recovery
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
-from overround.execute.venueview import VenueReader
+from overround.execute.venueview import Answers, VenueReader
 from overround.ledger.journal import Journal
 from overround.ledger.writer import Counts, LedgerWriter, Options
 from overround.shm.member import Member
@@ -99,8 +99,12 @@ def build(
     run_id: int,
     killed: Callable[[], bool],
     trip: Callable[[str], None],
+    reader: Answers | None = None,
 ) -> Parts:
-    """Return the parts of one account, wired up; nothing is started."""
+    """Return the parts of one account, wired up; nothing is started.
+
+    ``reader`` answers what comparisons ask, by default the venue itself.
+    """
     now, account = clock.monotonic_ns, settings.account
     builder = OrderBuilder(
         OrderSigner(signer),
@@ -150,7 +154,7 @@ def build(
         clock=now,
         killed=killed,
     )
-    reader = VenueReader(client, account.signature_type)
+    reader = reader or VenueReader(client, account.signature_type)
     recovery = Recovery(
         store,
         reader,
