@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import uvloop
@@ -148,8 +149,6 @@ async def pool_to(
     tls: ssl.SSLContext | None = None,
     **limits: int,
 ) -> AsyncIterator[Pool]:
-    from random import Random
-
     pool = Pool(
         Origin(host, server.port, tls is not None),
         plain,
@@ -204,8 +203,9 @@ def make_certificates(folder: Path) -> dict[str, ssl.SSLContext]:
     ):
         openssl(*new, "-subj", f"/CN={host}", "-out", "request.pem")
         (folder / "names").write_text(f"subjectAltName=DNS:{host}\n")
-        openssl("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "key.pem",
-                "-CAcreateserial", "-days", days, "-extfile", "names", "-out", f"{name}.pem")  # fmt: skip
+        sign = ("x509", "-req", "-CA", "ca.pem", "-CAkey", "key.pem", "-CAcreateserial")
+        openssl(*sign, "-in", "request.pem", "-days", days, "-extfile", "names",
+                "-out", f"{name}.pem")  # fmt: skip
     return {name: context(name) for name in ("good", "expired", "other-host", "self-signed")}
 
 

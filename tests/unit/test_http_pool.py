@@ -253,7 +253,7 @@ async def test_a_plain_venue_behind_an_https_url_is_a_tls_failure(tmp_path: Path
     await server.start()
     context = trusting(tmp_path)
     async with pool_to(server, host="localhost", tls=context) as pool:
-        with pytest.raises(NotSent, match="TLS certificate is not accepted|cannot be reached"):
+        with pytest.raises(NotSent, match=r"TLS certificate is not accepted|cannot be reached"):
             await ask(pool, within_ms=5_000)
     assert server.requests == []
     await server.stop()

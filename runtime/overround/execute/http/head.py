@@ -58,15 +58,15 @@ class RequestEncoder:
 
     @credentials.setter
     def credentials(self, credentials: Credentials | None) -> None:
-        self._templates.clear()
-        self._credentials = credentials
-        self._mac = None
         if credentials is None:
+            self._credentials = self._mac = None
             return
-        self._mac = credentials.mac()
         for text in (credentials.api_key, credentials.passphrase):
             if not text.isascii() or not text.isprintable():
                 raise VenueError("the venue's credentials are no printable ASCII")
+        self._templates.clear()
+        self._credentials = credentials
+        self._mac = credentials.mac()
         self._proof = (
             f"POLY_ADDRESS: {self._signer.address}\r\nPOLY_API_KEY: {credentials.api_key}\r\n"
             f"POLY_PASSPHRASE: {credentials.passphrase}\r\nPOLY_TIMESTAMP: "

@@ -7,7 +7,7 @@ only cancels are sent; a start of the executor takes it up.
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import sleep
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
@@ -64,7 +64,7 @@ class LoginKeeper:
             if not problem:
                 break
             self._guard.stop_orders(Trouble.LOGIN, problem)
-            await asyncio.sleep(pause_s)
+            await sleep(pause_s)
             pause_s = min(ROWS[Trouble.LOGIN].most_s, 2 * pause_s)
         self._running = False
         self._guard.resume(Trouble.LOGIN)
