@@ -280,15 +280,38 @@ def worst_double(rows: list[tuple[int, int, int]], size: int) -> int:
 
 
 class Exposures:
-    """An account's exposure, and each strategy's own part of it."""
+    """An account's exposure, and each strategy's own part of it.
+
+    A claim may be put down to be counted later (``defer``): by the next claim of its key, or
+    when somebody looks. So the order that the gate lets through leaves before it is counted.
+    """
 
     def __init__(self) -> None:
-        self.account = Exposure()
+        self._account = Exposure()
         self.strategies: dict[int, Exposure] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
+        self._deferred: dict[Hashable, tuple[int, Claim]] = {}
+
+    @property
+    def account(self) -> Exposure:
+        """The whole account, everything counted."""
+        if self._deferred:
+            self._count()
+        return self._account
+
+    def _count(self) -> None:
+        deferred, self._deferred = self._deferred, {}
+        for key, (strategy, claim) in deferred.items():
+            self.claim(key, strategy, claim)
+
+    def defer(self, key: Hashable, strategy: int, claim: Claim) -> None:
+        """Put a claim down: it is counted before anybody can look."""
+        self._deferred[key] = (strategy, claim)
 
     def strategy(self, number: int) -> Exposure:
         """Return a strategy's part, empty at first."""
+        if self._deferred:
+            self._count()
         found = self.strategies.get(number)
         if found is None:
             found = self.strategies[number] = Exposure()
@@ -305,14 +328,20 @@ class Exposures:
 
     def claim(self, key: Hashable, strategy: int, claim: Claim) -> None:
         """Count an open order, or what is left of it; replaces what the key claimed before."""
-        if self.account.claims.get(key) != claim:
-            self.account.claim(key, claim)
+        self._deferred.pop(key, None)
+        if self._account.claims.get(key) != claim:
+            self._account.claim(key, claim)
             self.strategy(strategy).claim(key, claim)
+
+    def claimed(self, key: Hashable) -> Claim | None:
+        """Return what is counted of an order; what is put down for later is not."""
+        return self._account.claims.get(key)
 
     def release(self, key: Hashable, strategy: int) -> None:
         """Forget an open order; one that is not known is none."""
-        if key in self.account.claims:
-            self.account.release(key)
+        self._deferred.pop(key, None)
+        if key in self._account.claims:
+            self._account.release(key)
             self.strategy(strategy).release(key)
 
     def trade(

@@ -280,26 +280,26 @@ class RiskGate:
 
     def _exposure(self, order: OrderView, cost_micro: int) -> Refusal | None:
         """Count the order as open, and out again if a scope's limit is passed by it."""
-        own = self.own
+        own, sale = self.own, order.side
+        cash = order.proceeds_micro if sale else cost_micro
         claim = Claim(
             order.condition_id,
             order.outcome,
-            order.side,
+            sale,
             order.price_ticks,
             order.size_lots,
-            order.proceeds_micro if order.side else cost_micro,
+            cash,
             order.takes,
         )
-        own.claim(order.key, order.strategy, claim)
         totals = self._totals(order)
-        for total, (_, lots, cost, loss) in zip(totals, self._scopes, strict=True):
-            if (
-                (lots is not None and total.lots > lots)
-                or (cost is not None and total.cost_micro > cost)
-                or total.loss_micro > loss
-            ):
-                break
-        else:
+        # By itself it loses its cash at most, or what its shares could have paid: where even
+        # the sum is inside every limit, the worst case is, and it can be counted later.
+        bought, hurt = (0, order.size_lots - cash) if sale else (order.size_lots, cash)
+        if self._inside(totals, bought, cost_micro, hurt):
+            own.defer(order.key, order.strategy, claim)
+            return None
+        own.claim(order.key, order.strategy, claim)
+        if self._inside(totals, 0, 0, 0):
             return None
         after = [(one.lots, one.cost_micro, one.loss_micro) for one in totals]
         own.release(order.key, order.strategy)
@@ -307,6 +307,17 @@ class RiskGate:
         if refusal is None:  # above a limit before, and no further now
             own.claim(order.key, order.strategy, claim)
         return refusal
+
+    def _inside(self, totals: tuple[Totals, ...], lots: int, cost: int, loss: int) -> bool:
+        """Return whether every scope stays within its limits with this on top."""
+        for total, (_, lots_max, cost_max, loss_max) in zip(totals, self._scopes, strict=True):
+            if (
+                (lots_max is not None and total.lots + lots > lots_max)
+                or (cost_max is not None and total.cost_micro + cost > cost_max)
+                or total.loss_micro + loss > loss_max
+            ):
+                return False
+        return True
 
     def _totals(self, order: OrderView) -> tuple[Totals, Totals, Totals, Totals]:
         account, condition = self.own.account, order.condition_id

@@ -46,10 +46,9 @@ class OwnOrders:
     def follow(self, order: Order, reserved_micro: int, open_lots: int) -> None:
         """Count what an order may still do after its last record."""
         exposures, key = self.exposures, order.key
-        before = exposures.account.claims.get(key)
+        before = exposures.claimed(key)
         if open_lots <= 0:
-            if before is not None:
-                exposures.release(key, order.intent.strategy)
+            exposures.release(key, order.intent.strategy)
             return
         in_flight = order.state in _IN_FLIGHT
         rests = not order.taking and order.state is not OrderState.CLOSED
