@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from overround.errors import HostError
 from overround.ledger.journal import (
     HEADER_BYTES,
+    PROGRESS_RECORDS,
     Journal,
     JournalDamage,
     JournalRecord,
@@ -205,3 +206,12 @@ def fill_two_segments(journal: Journal) -> None:
 
 def _end(record: JournalRecord) -> int:
     return record.offset + ((32 + len(record.payload) + 7) & ~7)
+
+
+def test_a_long_journal_says_on_the_way_that_it_is_read(tmp_path: Path) -> None:
+    beats = []
+    write(tmp_path, [(1, b"x")] * (3 * PROGRESS_RECORDS))
+    with open_journal(tmp_path, progress=lambda: beats.append(1)) as journal:
+        assert len(beats) == 3, "on opening"
+        assert sum(1 for _ in journal.records) == 3 * PROGRESS_RECORDS
+        assert len(beats) == 6, "and on replaying"

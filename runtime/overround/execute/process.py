@@ -74,6 +74,7 @@ def run(member: Member, settings: Settings) -> int:
         folder,
         segment_bytes=settings.execute.journal_segment_bytes,
         sync_policy=settings.execute.journal_sync,
+        progress=lambda: member.beat(clock.monotonic_ns()),
     ) as journal:
         process = ExecutorProcess(member, settings, journal)
         with projection(settings, journal, member.run_dir, member.meters):

@@ -29,7 +29,7 @@ import fcntl
 import mmap
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -45,6 +45,8 @@ VERSION: Final = 1
 HEADER_BYTES: Final = 64
 PAYLOAD_BYTES_MAX: Final = 60_000
 """Well above the longest record (a signed order is about 1 KiB), below the smallest segment."""
+PROGRESS_RECORDS: Final = 1_024
+"""Some ten milliseconds of replay: what a heartbeat may wait for."""
 _FILE_HEADER = struct.Struct("<8sIIQ")
 _RECORD = struct.Struct("<IIQQHHI")
 _CRC = struct.Struct("<I")
@@ -120,14 +122,16 @@ class Replay:
     JournalDamage where records are missing or broken anywhere but at the very end.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, progress: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
+        self._progress = progress
         self.torn: TornTail | None = None
         self.next_sequence = 1
         self.segment = -1
         self.offset = HEADER_BYTES
 
     def __iter__(self) -> Iterator[JournalRecord]:
+        self.torn, self.next_sequence, self.segment, self.offset = None, 1, -1, HEADER_BYTES
         paths = sorted(self.folder.glob("journal-*.ovj"))
         for index, path in enumerate(paths):
             if path != segment_path(self.folder, index):
@@ -149,6 +153,8 @@ class Replay:
             if record.sequence != self.next_sequence:
                 break
             self.next_sequence, self.offset = record.sequence + 1, end
+            if record.sequence % PROGRESS_RECORDS == 0:
+                self._progress()
             yield record
         self._end(index, data, last=last)
 
@@ -179,9 +185,10 @@ def replay(folder: Path) -> Replay:
 class Journal:
     """The one writer of a folder: cuts a torn tail on opening, then appends.
 
-    ``sync_policy`` is ``none``, ``batch`` (the owner calls ``sync``) or ``record``. Raises
-    HostError if another process writes the folder or the disk is full, JournalDamage if what is
-    there cannot be continued.
+    ``sync_policy`` is ``none``, ``batch`` (the owner calls ``sync``) or ``record``; ``progress``
+    is called now and then while what is there is read, so that the process can say that it
+    lives. Raises HostError if another process writes the folder or the disk is full,
+    JournalDamage if what is there cannot be continued.
     """
 
     def __init__(
@@ -191,6 +198,7 @@ class Journal:
         segment_bytes: int,
         sync_policy: str = "batch",
         epoch_ns: Callable[[], int] = clock.epoch_ns,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self._segment_bytes = segment_bytes
@@ -204,9 +212,12 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = self._lock()
         try:
-            tail = Replay(folder)
-            self.records: list[JournalRecord] = list(tail)
-            """What was already there, oldest first; the owner replays it, then may clear it."""
+            tail = Replay(folder, progress)
+            self.records: Iterable[JournalRecord] = tail
+            """What the folder holds, oldest first, read from the disk each time: a long journal
+            is never in memory as a whole."""
+            for _ in tail:
+                pass
             self.torn = tail.torn
             self.next_sequence = tail.next_sequence
             self._segment, self._offset = tail.segment, tail.offset
