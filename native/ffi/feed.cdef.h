@@ -78,6 +78,7 @@ struct ovr_pm_batch {
     uint32_t events_count, changes_count;
     uint32_t rejected_type, rejected_value;
     uint32_t unknown;
+    uint32_t speculated;
     uint32_t arena_used;
     char arena[...];
 };

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "decode_speculative.h"
 #include "json_scan.h"
 #include "overround/decimal.h"
 
@@ -447,8 +448,13 @@ int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out)
     out->events_count = out->changes_count = 0;
     out->rejected_type = out->rejected_value = out->unknown = 0;
     out->arena_used = 0;
+    out->speculated = 0;
     if (len > UINT32_MAX) {
         return OVR_PM_TOO_LARGE;
+    }
+    if (out->default_type == OVR_PM_NONE && ovr_pm_speculate(buf, len, out)) {
+        out->speculated = 1;
+        return OVR_PM_OK;
     }
     int step = 0;
     bool scalar = false;

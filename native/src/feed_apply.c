@@ -384,6 +384,9 @@ static bool take_bytes(struct ovr_feed *feed, uint16_t tap_kind, const char *buf
         ovr_feed_count(feed, meters[reason], 1);
         return false;
     }
+    if (!batch->speculated) {
+        ovr_feed_count(feed, OVR_METER_DECODED_GENERAL, 1);
+    }
     ret->malformed = batch->rejected_type + batch->rejected_value;
     ret->unknown_events = batch->unknown;
     ret->events = batch->events_count;

@@ -21,7 +21,7 @@ enum {
     OVR_FEED_PENDING_MAX = 16,
     /* Mismatches that wait for a print, over all markets. */
     OVR_FEED_WAITING_MAX = 256,
-    OVR_FEED_COUNTERS = 48,
+    OVR_FEED_COUNTERS = 70,
     OVR_FEED_STEP_DEFAULT = 100
 };
 

@@ -74,8 +74,11 @@ class VenueBook:
         if opening:
             message |= {"timestamp": str(epoch_ms), "hash": self.hash(outcome, epoch_ms)}
             message |= levels
-            message |= {"tick_size": self.tick, "last_trade_price": self.last}
-            return message | {"event_type": "book"}
+            return message | {
+                "tick_size": self.tick,
+                "event_type": "book",
+                "last_trade_price": self.last,
+            }
         message |= levels
         message |= {"hash": self.hash(outcome, epoch_ms), "timestamp": str(epoch_ms)}
         return message | {"event_type": "book"}

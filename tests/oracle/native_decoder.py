@@ -43,6 +43,11 @@ class NativeDecoder:
             rejected_value=self.batch.rejected_value,
         )
 
+    @property
+    def speculated(self) -> bool:
+        """Whether the last frame had one of the forms that are tried first."""
+        return bool(self.batch.speculated)
+
     def _event(self, event: Any) -> Event:
         flags = event.flags
         kind = TYPES[event.type]

@@ -96,6 +96,7 @@ struct ovr_pm_batch {
     uint32_t events_count, changes_count;
     uint32_t rejected_type, rejected_value;
     uint32_t unknown; /* objects of an event type we do not know */
+    uint32_t speculated; /* 1: the frame had one of the forms that are tried first */
     uint32_t arena_used;
     char arena[OVR_PM_ARENA_BYTES];
 };

@@ -70,6 +70,7 @@ class Value(IntEnum):
     URING_ENTERS = 45
     URING_STARVED = 46
     FRAMING_BROKEN = 47
+    DECODED_GENERAL = 69
     # detector
     RECORDS_SEEN = 48
     RECORDS_LOST = 49
@@ -232,6 +233,7 @@ _HELP: dict[Value, str] = {
     Value.URING_SHAPE: "market sockets on io_uring: 0 no, 1 in the loop, 2 own thread, 3 spinning",
     Value.URING_ENTERS: "system calls into the ring of the market sockets",
     Value.URING_STARVED: "times receiving paused because every receive buffer was in use",
+    Value.DECODED_GENERAL: "market frames in a form that the fast decoder does not guess",
     Value.FRAMING_BROKEN: "market sockets ended because the venue broke the framing",
     Value.RECORDS_SEEN: "change records a detector took",
     Value.RECORDS_LOST: "change records overwritten before a detector took them",
