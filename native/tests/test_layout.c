@@ -15,7 +15,7 @@ static void records_have_no_implicit_padding(void)
     CHECK(sizeof(struct ovr_change) == 5 * 8 + 3 * 4 + 2 * 2 + 8);
     CHECK(offsetof(struct ovr_board, spare) == 104 + 4 * 16 + 16 * 16);
     CHECK(offsetof(struct ovr_catalog, spare) == 48 + 66 + 80 + 80 + 96);
-    CHECK(offsetof(struct ovr_intent, spare) == 128);
+    CHECK(offsetof(struct ovr_intent, spare) == 136);
     CHECK(offsetof(struct ovr_report, spare) == 104);
     CHECK(offsetof(struct ovr_account, spare) == 88);
     CHECK(offsetof(struct ovr_roster, spare) == 184);
