@@ -7,6 +7,7 @@ caches, clock and neighbours. Read the ratios; microseconds are those of this ma
     pooled      the executor's own code, the order signed ahead; a plain blocking socket
     unpooled    the same, signed when the intent came
     submit      unpooled up to the request's bytes: nothing is sent
+    build       amounts, signature, body and authenticated request: what the client below does
     sign        digest and signature alone
     bare        libsecp256k1 (that of coincurve) and keccak over the same bytes, nothing else
     client      py-clob-client-v2 with coincurve: build, sign, serialise, L2 headers
@@ -35,6 +36,7 @@ from statistics import median
 from typing import Any
 
 import cffi
+import msgspec
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +66,7 @@ from overround.venues.polymarket.orders import (  # noqa: E402
     OrderSigner,
     exchange_domain,
 )
+from overround.venues.polymarket.rest import place_order  # noqa: E402
 
 KEY = "0x" + "11" * 32
 OWNER = "6f1c0f0e-8c5b-4c0e-9a53-0d3b1f2e7a10"
@@ -196,6 +199,21 @@ class Rig:
         self.pool.refill(4)
         return ended_ns - begun_ns
 
+    def build(self) -> bytes:
+        """Return the request of one order, made from the last intent without gate or journal."""
+        assert self.submission is not None
+        self._count += 1
+        intent = msgspec.structs.replace(
+            self.submission.orders[0].intent,
+            sequence=self._count,
+            created_epoch_ms=clock.epoch_ms(),
+        )
+        market = self.core.markets.info(0)
+        assert market is not None
+        builder = self.core.builder
+        signed = builder.sign(intent, market, builder.prepare(intent, market, 100))
+        return self.encode(place_order(signed.body))
+
     def close(self) -> None:
         """Remove regions and journal."""
         self.journal.close()
@@ -281,12 +299,12 @@ def signing() -> tuple[Callable[[], object], Callable[[], object]]:
     from coincurve.context import GLOBAL_CONTEXT
 
     signer, domain = Signer(KEY), exchange_domain(neg_risk=False)
-    order_signer, salts = OrderSigner(signer), iter(range(1, 2**40))
+    order_signer, salts, token = OrderSigner(signer), iter(range(1, 2**40)), int(YES)
 
     def sign() -> object:
         salt = next(salts)
         params = OrderParams(
-            salt, signer.address, signer.address, int(YES), 5_000_000, 10_000_000, 0, 0,
+            salt, signer.address, signer.address, token, 5_000_000, 10_000_000, 0, 0,
             1_795_000_000_000 + salt,
         )  # fmt: skip
         return order_signer.sign(params, domain)
@@ -344,6 +362,7 @@ def official_client() -> Callable[[], object] | None:
 RATIOS = (
     ("pooled", "floor", 3.0, "at most"),
     ("sign", "bare", 1.3, "at most"),
+    ("client", "build", 10.0, "at least"),
     ("client", "submit", 10.0, "at least"),
     ("unpooled", "floor", 0.0, ""),
 )
@@ -362,6 +381,7 @@ def measure(rounds: int, folder: Path) -> dict[str, list[int]]:
         "pooled": lambda: pooled.round(send),
         "unpooled": lambda: unpooled.round(send),
         "submit": lambda: unpooled.round(len),
+        "build": timed(unpooled.build),
         "sign": timed(sign),
         "bare": timed(bare),
     }

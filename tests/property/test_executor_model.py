@@ -289,7 +289,7 @@ TestExecutorModel.settings = settings(
 
 
 def _no_sent_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = Store.commit
+    commit = Store.commit_ahead
 
     def skip(self: Store, record: Record, now_ns: int) -> int:
         if isinstance(record, Sent):
@@ -297,7 +297,7 @@ def _no_sent_record(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0
         return commit(self, record, now_ns)
 
-    monkeypatch.setattr(Store, "commit", skip)
+    monkeypatch.setattr(Store, "commit_ahead", skip)
 
 
 def _new_salt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ class Store:
         for raw in journal.records:
             record = decode(raw)
             self._check_pool(record)
-            self._apply(record, self.orders_of(record), 0)
+            self._apply(record, 0)
             self.settle()
 
     def commit(self, record: Record, now_ns: int) -> int:
@@ -102,12 +102,11 @@ class Store:
         For SIGNED and SENT of an order whose bytes are waiting: every sum settles before it is
         read, and the gate has counted an order that it let through.
         """
-        orders = self.orders_of(record)
-        for order in orders:
+        for order in self.orders_of(record):
             check(order, record)
         self._check_pool(record)
         sequence = self.journal.append(*encode(record))
-        self._apply(record, orders, now_ns)
+        self._apply(record, now_ns)
         return sequence
 
     def settle(self) -> None:
@@ -130,11 +129,11 @@ class Store:
             return []
         return [] if found is None else [found]
 
-    def _apply(self, record: Record, orders: list[Order], now_ns: int) -> None:
+    def _apply(self, record: Record, now_ns: int) -> None:
         if isinstance(record, Intent):
             self._add(record, now_ns)
         elif isinstance(record, _OF_ORDERS):
-            self._apply_orders(record, orders, now_ns)
+            self._apply_orders(record, now_ns)
         else:
             self._apply_other(record, now_ns)
 
@@ -156,7 +155,8 @@ class Store:
             return
         raise InvariantError(f"no rule for a journal record: {record!r:.200}")
 
-    def _apply_orders(self, record: Record, orders: list[Order], now_ns: int) -> None:
+    def _apply_orders(self, record: Record, now_ns: int) -> None:
+        orders = self.orders_of(record)
         if not orders:
             raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
         for order in orders:
