@@ -22,6 +22,7 @@ from overround.execute.client import VenueClient
 from overround.execute.order import OrderState
 from overround.execute.store import Store
 from overround.shm.kill import KillLatch, KillReason
+from overround.shm.process import forbid_core_dumps
 from overround.venues.polymarket import rest
 from overround.venues.polymarket.answers import decode_cancel
 from overround.venues.polymarket.auth import Signer
@@ -99,6 +100,7 @@ async def cancel_everything(settings: Settings, private_key: str) -> int:
 
     Raises VenueError, NotSent or NoAnswer with one line if the venue did not confirm.
     """
+    forbid_core_dumps()
     async with VenueClient(
         settings.venue.rest_url,
         Signer(private_key),

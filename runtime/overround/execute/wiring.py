@@ -33,6 +33,7 @@ from overround.execute.venueview import Answers, VenueReader
 from overround.ledger.journal import Journal
 from overround.ledger.writer import Counts, LedgerWriter, Options
 from overround.shm.member import Member
+from overround.shm.process import forbid_core_dumps
 from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.orders import OrderSigner
 
@@ -53,6 +54,7 @@ class Parts(NamedTuple):
 
 def signer_of(settings: Settings) -> Signer:
     """Return the account's signer; in mode shadow one of a random key if none is configured."""
+    forbid_core_dumps()
     shadow = settings.mode is Mode.SHADOW
     account = settings.account
     if shadow and account.private_key_file is None and not os.environ.get(account.private_key_env):
