@@ -29,6 +29,11 @@ def both(rig: QuotingRig, bid: int, ask: int, lots: int = TEN) -> list[tuple[str
     return [("ASK", ask, lots), ("BID", bid, lots)]
 
 
+def ends(rig: QuotingRig) -> bool:
+    orders = rig.me.signed("GET", "/data/orders")["data"]
+    return all(one["order_type"] == "GTD" and int(one["expiration"]) > 0 for one in orders)
+
+
 def test_quotes_stand_follow_fill_and_are_withdrawn(rig: QuotingRig) -> None:
     rig.start()
     bid, ask = rig.inside
@@ -100,10 +105,7 @@ def test_quotes_move_by_a_finer_tick_and_state_their_end(rig: QuotingRig) -> Non
     rig.venue.control("tick", market=rig.market.condition, tick="0.001")
     rig.publish_books()
     rig.want(bid + 10, ask - 10, life_ms=300_000, gtd=True)
-    rig.until(lambda: rig.yes_quotes() == both(rig, bid + 10, ask - 10))
-    orders = rig.me.signed("GET", "/data/orders")["data"]
-    assert {one["order_type"] for one in orders} == {"GTD"}
-    assert all(int(one["expiration"]) > 0 for one in orders)
+    rig.until(lambda: rig.yes_quotes() == both(rig, bid + 10, ask - 10) and ends(rig))
     assert rig.stop() == 0
     assert rig.resting() == []
     rig.assert_clean()

@@ -227,6 +227,19 @@ def test_more_size_is_a_second_order_and_less_takes_the_newest_away(rig: QuoteRi
     assert first.state is OrderState.LIVE
 
 
+def test_a_side_never_has_more_than_four_orders(rig: QuoteRig) -> None:
+    for tens in range(1, 5):
+        rig.want((4_700, tens * TEN))
+        rig.turn()
+    rig.want((4_700, 5 * TEN))
+    assert rig.turn() == []
+    (newest,) = rig.cancelled()
+    (merged,) = rig.turn()
+    assert merged.intent.size_lots == 2 * TEN
+    assert merged.intent.sequence > newest.intent.sequence
+    assert rig.turn() == []
+
+
 def test_small_differences_of_size_change_nothing(rig: QuoteRig) -> None:
     rig.want((4_700, TWENTY))
     rig.turn()
@@ -411,6 +424,19 @@ def test_a_short_gtd_quote_states_the_least_the_venue_takes(rig: QuoteRig) -> No
     assert order.intent.expiration_s == rig.now_ms // 1_000 + 185
     rig.turn(5_000)
     assert rig.cancelled() == [order]  # we end it where the venue would be late
+
+
+def test_a_quote_without_an_end_is_replaced_where_one_is_wanted(rig: QuoteRig) -> None:
+    rig.want((4_700, TEN))
+    (order,) = rig.turn()
+    rig.want((4_700, TEN), life_ms=300_000, gtd=True)
+    rig.turn()
+    assert rig.cancelled() == [order]
+    (again,) = rig.turn()
+    assert again.intent.order_type == OrderType.GTD
+    rig.want((4_700, TEN))
+    assert rig.turn() == []
+    assert rig.core.cancels == []
 
 
 def test_several_markets_share_requests_of_fifteen_orders(rig: QuoteRig) -> None:

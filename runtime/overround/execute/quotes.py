@@ -68,13 +68,15 @@ RULES: Final = (
      "newest orders are cancelled until it does not; the oldest has the best place"),
     ("less stands than wanted, by more than that and the market's least size",
      "one more order is placed for the rest; what stands keeps its place"),
+    ("that would be the fifth order of the side", "the newest is cancelled, and comes with it"),
     ("a part was filled", "it is placed again only after the target was written anew"),
     ("an order of the market is under way, unknown or being cancelled", "nothing is placed yet"),
     ("the venue or the gate refused an order", "the market rests for 500 ms"),
     ("shares of the other token are held and settled, enough for the order",
      "they are sold instead of buying: a bid sells NO, an ask sells YES"),
     ("the target says GTD",
-     "orders state the target's end to the venue: at least 185 s ahead, 60 s later than meant"),
+     "orders state the target's end to the venue: at least 185 s ahead, 60 s later than meant;"
+     " what stands without an end is cancelled"),
     ("the executor restarts in the same run", "its quotes are found in the journal and kept"),
     ("the executor starts in another run", "quotes of the old one are cancelled"),
 )  # fmt: skip
@@ -241,7 +243,10 @@ class QuoteDesk:
         made: list[RingIntent] = []
         for side in (BID, ASK):
             lots = self._missing(quote, info, side, wanted.side(side)[1])
-            if lots and not _crosses_own(quote.orders, side, prices[side]):
+            standing = _standing(quote.orders, side)
+            if lots and len(standing) >= ORDERS_SIDE_MAX:
+                self._cancel(standing[-1:], "to be one with what is missing")
+            elif lots and not _crosses_own(quote.orders, side, prices[side]):
                 sequence = (OWN_SEQUENCE | self._store.journal.next_sequence) + placed + len(made)
                 made.append(self._order(sequence, quote, info, side, prices[side], lots, now_ns))
         return made
@@ -276,10 +281,15 @@ class QuoteDesk:
 
     def _trim(self, quote: _Quote, side: int, price: int, lots: int, now_ns: int) -> None:
         """Cancel what stands at another price, then what is too much, newest first."""
-        settings = self._settings
+        settings, wanted = self._settings, quote.wanted
+        assert wanted is not None
+        endless = () if wanted.flags & TargetFlag.GTD == 0 else (OrderType.GTC,)
         kept: list[Order] = []
         unwanted: list[Order] = []
         for order in _standing(quote.orders, side):
+            if order.intent.order_type in endless:
+                unwanted.append(order)
+                continue
             ahead = _yes_ticks(order) - price if side == BID else price - _yes_ticks(order)
             young_ns = order.sent_ns + settings.quote_life_min_ms * NS_PER_MS - now_ns
             if lots > 0 and abs(ahead) <= settings.quote_hysteresis_ticks:
@@ -297,8 +307,6 @@ class QuoteDesk:
     def _missing(self, quote: _Quote, info: MarketInfo, side: int, lots: int) -> int:
         """Return the lots to place on a side, 0 if what stands is enough."""
         standing = _standing(quote.orders, side)
-        if len(standing) >= ORDERS_SIDE_MAX:
-            return 0
         used = quote.filled_lots(side) - quote.base[side]
         missing = lots - used - sum(order.open_lots for order in standing)
         slack = lots * self._settings.quote_hysteresis_ppm // _PPM if standing or used else 0
