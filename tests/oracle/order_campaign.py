@@ -42,7 +42,10 @@ BURST: Final = (4, 10)
 """Actions between two turns of a switch."""
 PAUSE_S: Final = 0.004
 TTL_NS: Final = 8_000_000_000
-RESTS_KEPT: Final = 24
+RESTS_KEPT: Final = 8
+FLIP_BURSTS: Final = 5
+"""After so many bursts every market's direction turns round."""
+REFUSED_S: Final = 0.2
 RING_ROOM: Final = 64
 KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06, "database": 0.15}
 KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
@@ -61,6 +64,7 @@ class Plan:
     seed: int = 1
     folder: Path = Path("campaign")
     sabotage: str = ""
+    kills: bool = True
     switches: tuple[str, ...] = ON_PATH
     """The faults that are dealt."""
     database_url: str = ""
@@ -132,6 +136,7 @@ class Campaign:
         self._killed: Counter[str] = Counter()
         self._rests: list[tuple[int, Place, int, int, int, int]] = []
         self._markets: list[Place] = []
+        self._bursts = 0
         self._rig = self._new_rig()
 
     def _new_rig(self) -> Rig:
@@ -223,18 +228,24 @@ class Campaign:
 
     def _burst(self) -> None:
         random = self._random
+        before = self._rig.count(Value.ORDERS_SENT)
         count = random.randint(*BURST)
         victim_at = {
             name: random.randrange(count)
             for name, chance in KILL_CHANCE.items()
-            if random.random() < chance and self._killed[name] < KILLS_MAX[name]
+            if self.plan.kills and random.random() < chance and self._killed[name] < KILLS_MAX[name]
         }
+        if not self._bursts % FLIP_BURSTS:
+            self._turn_round()
         for step in range(count):
             self._act()
             self._pause.wait(random.random() * PAUSE_S)
             for name in [one for one, at in victim_at.items() if at == step]:
                 self._kill(name)
         self._rig.until(self._has_room, alive=False)
+        self._bursts += 1
+        if self._rig.count(Value.ORDERS_SENT) == before:
+            self._pause.wait(REFUSED_S)  # orders are paused: whoever goes on is only refused
 
     def _has_room(self) -> bool:
         self._watch()
@@ -294,8 +305,8 @@ class Campaign:
 
     def _act(self) -> None:
         actions: list[tuple[int, Callable[[], None]]] = [
-            (30, self._take), (20, self._rest), (10, self._sell), (8, self._cross),
-            (8, self._plan), (7, self._cancel), (17, self._hit),
+            (40, self._take), (22, self._rest), (8, self._cross),
+            (8, self._plan), (5, self._cancel), (25, self._hit),
         ]  # fmt: skip
         weights, choices = zip(*actions, strict=True)
         action = self._random.choices(choices, weights)[0]
@@ -307,64 +318,69 @@ class Campaign:
             market=market.index, expires_ns=monotonic_ns() + TTL_NS, event_recv_ns=0, **changes
         )
 
-    def _lots(self) -> int:
-        return int(self._random.choice(SIZES) * SHARE)
+    def _direction(self, market: Place) -> int:
+        """0: the account wants YES of it now, 1: NO. It turns round, or it would meet itself."""
+        return (self._bursts // FLIP_BURSTS + market.index) % 2
+
+    def _turn_round(self) -> None:
+        """Cancel what rests: it would stand in the way of what is wanted next."""
+        for sequence, *_ in self._rests:
+            self._rig.push(flags=2, target_sequence=sequence, expires_ns=0)
+        self._rests.clear()
+
+    def _wish(self) -> tuple[Place, int, dict[str, int]]:
+        """A market, its direction, and outcome, side and size of an order in that direction."""
+        random = self._random
+        market = random.choice(self._markets)
+        direction = self._direction(market)
+        lots = int(random.choice(SIZES) * SHARE)
+        held = self._held(market, 1 - direction)
+        if held >= 5 * SHARE and random.random() < 0.6:  # sell the other token
+            return market, direction, {
+                "outcome": 1 - direction, "side": 1, "size_lots": min(lots, held)
+            }  # fmt: skip
+        return market, direction, {"outcome": direction, "side": 0, "size_lots": lots}
+
+    def _held(self, market: Place, outcome: int) -> int:
+        """Settled shares of a token, in whole hundredths."""
+        rows = Slots(self._rig.instance.segment("account-0")).load_all()
+        found = rows[
+            (rows["kind"] == AccountKind.POSITION)
+            & (rows["market"] == market.index)
+            & (rows["outcome"] == outcome)
+        ]
+        return int(found["confirmed_lots"].sum()) // 10_000 * 10_000
 
     def _take(self) -> None:
-        """Buy a token at the wall: FAK or FOK, sometimes more than the best level has."""
-        market, outcome = self._random.choice(self._markets), self._random.randrange(2)
-        price = market.price(outcome, market.bid_ticks if outcome else market.ask_ticks)
+        """Trade at the wall: FAK or FOK, sometimes more than the best level has."""
+        market, direction, wish = self._wish()
+        yes_ticks = market.bid_ticks if direction else market.ask_ticks
         kind = self._random.choice((2, 3, 3))
-        lots = self._lots() * (30 if kind == 3 and self._random.random() < 0.1 else 1)
-        self._push(market, outcome=outcome, price_ticks=price, size_lots=lots, order_type=kind)
-
-    def _sell(self) -> None:
-        """Sell shares of a token that the account holds."""
-        held = [row for row in self._held() if row[2] >= 5 * SHARE]
-        if not held:
-            self._take()
-            return
-        market, outcome, lots = self._random.choice(held)
-        price = market.price(outcome, market.ask_ticks if outcome else market.bid_ticks)
-        size = min(self._lots(), lots)
-        kind = self._random.choice((0, 2, 3))
-        self._push(
-            market, outcome=outcome, side=1, price_ticks=price, size_lots=size, order_type=kind
-        )
-
-    def _held(self) -> list[tuple[Place, int, int]]:
-        rows = Slots(self._rig.instance.segment("account-0")).load_all()
-        places = {market.index: market for market in self._markets}
-        return [
-            (places[int(row["market"])], int(row["outcome"]), int(row["confirmed_lots"]))
-            for row in rows
-            if row["kind"] == AccountKind.POSITION and int(row["market"]) in places
-        ]
+        if kind == 3 and wish["side"] == 0 and self._random.random() < 0.1:
+            wish["size_lots"] *= 30
+        price = market.price(wish["outcome"], yes_ticks)
+        self._push(market, **wish, price_ticks=price, order_type=kind)
 
     def _rest(self) -> None:
-        """Rest an order between the walls, or at one; often post-only, sometimes a sale."""
-        random = self._random
-        market, outcome, side = random.choice(self._markets), random.randrange(2), 0
-        lots = self._lots()
-        held = [row for row in self._held() if row[2] >= 5 * SHARE]
-        if held and random.random() < 0.4:
-            market, outcome, most = random.choice(held)
-            side, lots = 1, min(lots, most)
-        buys_yes = (outcome == 0) == (side == 0)
-        inside = random.randint(0, 1) * market.tick_ticks
-        yes = market.bid_ticks + inside if buys_yes else market.ask_ticks - inside
-        price = market.price(outcome, yes)
-        sequence = self._push(
-            market, outcome=outcome, side=side, price_ticks=price, size_lots=lots,
-            order_type=0, flags=int(random.random() < 0.5),
-        )  # fmt: skip
-        self._rests = [*self._rests, (sequence, market, outcome, side, price, lots)][-RESTS_KEPT:]
+        """Rest an order between the walls or at one, often post-only."""
+        market, direction, wish = self._wish()
+        inside = self._random.randint(0, 2) * market.tick_ticks
+        yes_ticks = market.ask_ticks - inside if direction else market.bid_ticks + inside
+        price = market.price(wish["outcome"], yes_ticks)
+        flags = int(self._random.random() < 0.5)
+        sequence = self._push(market, **wish, price_ticks=price, order_type=0, flags=flags)
+        rest = (sequence, market, wish["outcome"], wish["side"], price, wish["size_lots"])
+        self._rests.append(rest)
+        if len(self._rests) > RESTS_KEPT:
+            oldest, *_ = self._rests.pop(0)
+            self._rig.push(flags=2, target_sequence=oldest, expires_ns=0)
 
     def _cross(self) -> None:
         """A GTC order that trades at once; what the wall does not give rests."""
-        market, outcome = self._random.choice(self._markets), self._random.randrange(2)
-        price = market.price(outcome, market.bid_ticks if outcome else market.ask_ticks)
-        self._push(market, outcome=outcome, price_ticks=price, size_lots=self._lots(), order_type=0)
+        market, direction, wish = self._wish()
+        yes_ticks = market.bid_ticks if direction else market.ask_ticks
+        price = market.price(wish["outcome"], yes_ticks)
+        self._push(market, **wish, price_ticks=price, order_type=0)
 
     def _plan(self) -> None:
         """Some NO of one exhaustive set, all or nothing as far as the gate is concerned."""
@@ -451,6 +467,19 @@ class Campaign:
         if difference:
             self._complain(f"database {books}, its own sums {self._ledger.own_sums()}")
         return difference
+
+
+def _no_limits() -> Risk:
+    """Limits so wide that orders are refused for what they are, not for how many there are."""
+    wide = {
+        name: 10**12 for name in Risk.model_fields if name.endswith(("_max_micro", "_max_lots"))
+    }
+    many = {
+        name: 100_000
+        for name in Risk.model_fields
+        if name.endswith(("_per_s_max", "_burst_max", "orders_max"))
+    }
+    return Risk(**wide, **many, same_in_flight_max=4)
 
 
 def _text(value: bytes) -> str:

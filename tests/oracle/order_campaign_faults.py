@@ -30,6 +30,8 @@ VALUES: Final[dict[str, tuple[float, float]]] = {
 """Least and most of what is measured. The executor's deadline lies inside ``answer-slow``."""
 
 TIMES: Final = (2, 6)
+PAUSES: Final = frozenset({"too-many", "key-refused"})
+"""One is enough: the executor pauses its orders for a second or until it has logged in."""
 LASTS_S: Final = (0.4, 1.5)
 REFUSES_S: Final = (0.05, 0.3)
 """How long a switch is on under which nothing at all is taken."""
@@ -65,4 +67,6 @@ class Deck:
             low, high = VALUES[name]
             value = self._random.uniform(low, high)
             return round(value) if unit in ("ms", "requests") else round(value, 3)
+        if name in PAUSES:
+            return 1
         return self._random.randint(*TIMES) if unit == "times" else 1

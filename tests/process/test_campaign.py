@@ -25,7 +25,7 @@ SEED = 20_261
 
 
 def run(folder: Path, sabotage: str, *switches: str) -> Report:
-    plan = Plan(SABOTAGED_ORDERS, SEED, folder, sabotage, switches)
+    plan = Plan(SABOTAGED_ORDERS, SEED, folder, sabotage, kills=False, switches=switches)
     return Campaign(plan).run()
 
 
