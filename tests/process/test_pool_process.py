@@ -1,0 +1,63 @@
+"""The pool in a real executor at a real exchange: used, killed over, and audited."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from oracle.audit import audit
+from oracle.executor_rig import SHARE, Rig
+from overround.execute.process import JOURNAL_FOLDER
+from overround.ledger.journal import replay
+from overround.ledger.records import Kind, Pooled, Signed, decode
+from overround.observe.metrics import Value
+from overround.shm.kill import KillLatch, KillReason
+
+
+def use_pool(rig: Rig, hits: int) -> None:
+    """Rest one post-only order after the other until so many came out of the pool."""
+    before = rig.count(Value.POOL_HITS)
+    while rig.count(Value.POOL_HITS) < before + hits:
+        waiting = rig.count(Value.POOL_READY)
+        sent = rig.count(Value.ORDERS_SENT)
+        resting = rig.push_rest(size_lots=5 * SHARE)
+        rig.until(lambda sent=sent: rig.count(Value.ORDERS_SENT) > sent)
+        rig.push(flags=2, target_sequence=resting)
+        if not waiting:
+            rig.until(lambda: rig.count(Value.POOL_READY) > 0)
+
+
+def test_pooled_orders_trade_survive_a_kill_and_are_used_once(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    try:
+        rig.start()
+        use_pool(rig, 3)
+        rig.kill()
+        rig.publish_books()
+        rig.start()
+        use_pool(rig, 3)
+        KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, 1)
+        rig.wait_settled()
+        assert rig.stop() == 0
+        journal = rig.folder / JOURNAL_FOLDER
+        assert audit(journal, rig.venue.log(), rig.address).clean
+        check(journal)
+    finally:
+        rig.close()
+
+
+def check(journal: Path) -> None:
+    """Every pooled order was journaled before its one use, by the process that signed it."""
+    living: dict[int, str] = {}
+    uses: Counter[int] = Counter()
+    for raw in replay(journal):
+        record = decode(raw)
+        if raw.kind == Kind.START:
+            living.clear()
+        elif isinstance(record, Pooled):
+            living[record.number] = record.order_id
+        elif isinstance(record, Signed) and record.pool:
+            uses[record.pool] += 1
+            assert living[record.pool] == record.order_id
+    assert len(uses) >= 6
+    assert set(uses.values()) == {1}
