@@ -9,6 +9,7 @@ from random import Random
 from overround.ledger.journal import Journal
 from overround.ledger.records import (
     Ack,
+    Adjusted,
     Cancel,
     Done,
     Failed,
@@ -96,6 +97,8 @@ def history(seed: int, orders: int) -> Iterator[tuple[int, bytes]]:
     random = Random(seed)
     yield encode(Start(7, 1, "sim", "0xabc"))
     yield encode(Reconcile(500 * SHARE, 0, 0, (), True))
+    yield encode(Adjusted("token-1", "0xc0", 1, 3 * SHARE, 0, "opening"))
+    yield encode(Adjusted("token-9", "0xc9", 0, 4 * SHARE, 250_000, "hand"))
     for token in range(0, 6, 2):
         members = ("0xc0", "0xc1", "0xc2")
         yield encode(

@@ -17,7 +17,7 @@ SECTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", ["settings.md", "metrics.md", "commands.md"])
+@pytest.mark.parametrize("name", sorted(pages()))
 def test_page_is_what_the_code_says(repository: Path, name: str):
     written = (repository / "docs" / "reference" / name).read_text(encoding="utf-8")
     assert written == pages()[name], "run scripts/reference"

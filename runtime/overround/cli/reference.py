@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from overround.cli.faultpage import faults_page
+from overround.cli.ledgerpage import journal_page, ledger_page
 from overround.cli.orderpage import orders_page
 from overround.cli.planpage import plans_page
 from overround.cli.recoverypage import recovery_page
@@ -26,6 +27,8 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "metrics.md": metrics_page(),
         "commands.md": commands_page(),
+        "journal.md": journal_page(),
+        "ledger.md": ledger_page(),
         "faults.md": faults_page(),
         "venue-errors.md": troubles_page(),
         "risk.md": risk_page(),

@@ -46,6 +46,7 @@ __all__ = [
     "Unknown",
     "decode",
     "encode",
+    "struct_of",
 ]
 
 
@@ -435,6 +436,11 @@ _TYPES: Final[dict[Kind, type[Record]]] = {
 _KINDS: Final = {struct: kind for kind, struct in _TYPES.items()}
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODERS: Final = {kind: msgspec.msgpack.Decoder(struct) for kind, struct in _TYPES.items()}
+
+
+def struct_of(kind: Kind) -> type[Record]:
+    """Return the struct that a kind's payload is."""
+    return _TYPES[kind]
 
 
 def encode(record: Record) -> tuple[int, bytes]:

@@ -207,7 +207,7 @@ cash: Final = _table(
     "every movement of cash",
     _key("sequence", "the record that moved it", BigInteger),
     _number("epoch_ns", "when"),
-    _text("cause", "opening, fill, or failed (a fill reversed)"),
+    _text("cause", "opening, fill, failed (a fill reversed), or adjusted"),
     _text("trade_id", "the trade, if one", optional=True),
     _text("order_id", "the order, if one", optional=True),
     _number("amount_micro", "in or out, fee included"),
