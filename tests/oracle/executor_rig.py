@@ -101,6 +101,7 @@ class Rig:
         self.folder = folder
         self.entry: tuple[str, ...] = ("-m", "overround.supervise.child")
         """What the interpreter runs as the executor."""
+        self.patience_s = PATIENCE_S
         self.paths: tuple[str, ...] = ()
         """Where that interpreter looks for modules besides."""
         self.venue = ExchangeProcess(folder, *sim_options)
@@ -263,7 +264,7 @@ class Rig:
 
     def until(self, condition: Callable[[], bool], *, alive: bool = True) -> None:
         """Wait for a condition; fails with the executor's log when it dies or time is up."""
-        deadline_ns = monotonic_ns() + PATIENCE_S * 1_000_000_000
+        deadline_ns = monotonic_ns() + self.patience_s * 1_000_000_000
         pause = threading.Event()
         while not condition():
             text = (self.folder / "executor.log").read_text(encoding="utf-8")[-4_000:]

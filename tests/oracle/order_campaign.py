@@ -9,20 +9,19 @@ is done; the instants are the machine's.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from oracle.audit import Audit, audit, exchange_books
-from oracle.executor_rig import SHARE, Rig
+from oracle.executor_rig import PATIENCE_S, SHARE, Rig
 from oracle.order_campaign_desk import Desk, Place, Trader
-from oracle.order_campaign_faults import ON_PATH, POST_ONLY_AFTER_S, Deck
+from oracle.order_campaign_faults import POST_ONLY_AFTER_S, Deck
 from oracle.order_campaign_ledger import LedgerEye
+from oracle.order_campaign_report import Plan, Report
 from overround.clock import monotonic_ns
 from overround.config.schema import Execute, Ledger, Risk
 from overround.execute.process import JOURNAL_FOLDER
@@ -53,74 +52,10 @@ KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
 STALL_S: Final = 60
 LEDGER_STOP_MS: Final = 20_000
 COMPLAINTS_MAX: Final = 20
+COMPLAINT_CHARS: Final = 2_000
+SABOTAGED_PATIENCE_S: Final = 6
+"""A broken executor may never come to rest; that it does not is part of the finding."""
 SIM_OPTIONS: Final = ("--markets", "12", "--cash", "2000000", "--history", "1000000")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a campaign does."""
-
-    orders: int = 2_000
-    seed: int = 1
-    folder: Path = Path("campaign")
-    sabotage: str = ""
-    kills: bool = True
-    switches: tuple[str, ...] = ON_PATH
-    """The faults that are dealt."""
-    database_url: str = ""
-    """PostgreSQL's, else the ledger is in SQLite's file in the folder."""
-
-
-@dataclass
-class Report:
-    """What came of it; every count is of this campaign."""
-
-    seed: int
-    sabotage: str
-    address: str = ""
-    """Whose journal it is, for whoever recomputes this from the files."""
-    orders: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
-    kills: int = 0
-    sent_twice: int = 0
-    unaccounted: int = 0
-    sent_without_journal: int = 0
-    ledger_difference_micro: int = 0
-    killed: dict[str, int] = field(default_factory=dict)
-    crashes: int = 0
-    intents: int = 0
-    accepted: int = 0
-    fills: int = 0
-    failed: int = 0
-    forms: dict[str, int] = field(default_factory=dict)
-    done: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    complaints: list[str] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing was found."""
-        wrong = self.sent_twice or self.unaccounted or self.sent_without_journal or self.crashes
-        return not (wrong or self.ledger_difference_micro or self.complaints)
-
-    def line(self) -> str:
-        """The report as JSON."""
-        return json.dumps({**asdict(self), "clean": self.clean})
-
-    def summary(self) -> str:
-        """The report for people."""
-        found = (
-            f"sent twice {self.sent_twice}, unaccounted {self.unaccounted}, sent without journal "
-            f"{self.sent_without_journal}, ledger difference {self.ledger_difference_micro} micro"
-        )
-        lines = [
-            f"seed {self.seed}: {self.orders} orders, {self.fills} fills ({self.failed} failed), "
-            f"{self.kills} kills, {len(self.faults)} kinds of fault, {self.seconds} s",
-            f"{found}, {self.crashes} crashes",
-            *self.complaints,
-            "clean" if self.clean else "NOT CLEAN",
-        ]
-        return "\n".join(lines)
 
 
 class Campaign:
@@ -185,7 +120,7 @@ class Campaign:
             self._trade()
             self._end()
         except AssertionError as error:
-            self._complain(f"{error}"[-2_000:])
+            self._complain(f"{error}"[-COMPLAINT_CHARS:])
         finally:
             self._rig.close()
             self._ledger.close()
@@ -414,13 +349,24 @@ class Campaign:
         self._watch()
         rig.until(lambda: rig.ring.head == rig.ring.cursor)
         KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, monotonic_ns())
-        rig.wait_settled()
+        self._settle()
         self._desk.close()
         status = rig.stop()
         if status:
             self._complain(f"the executor stopped with status {status}: {_log(rig)}")
         self._ledger.catch_up(rig.folder / JOURNAL_FOLDER, rig.settings.instance)
         self._judge(audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address))
+
+    def _settle(self) -> None:
+        """Wait until nothing is reserved or pending; what never comes to rest is audited too."""
+        rig = self._rig
+        if self.plan.sabotage:
+            rig.patience_s = SABOTAGED_PATIENCE_S
+        try:
+            rig.wait_settled()
+        except AssertionError as error:
+            self._complain(f"the account never came to rest: {error}"[-COMPLAINT_CHARS:])
+        rig.patience_s = PATIENCE_S
 
     def _judge(self, found: Audit) -> None:
         report = self.report
@@ -488,6 +434,3 @@ def _text(value: bytes) -> str:
 
 def _log(rig: Rig) -> str:
     return (rig.folder / "executor.log").read_text(encoding="utf-8")[-1_500:]
-
-
-__all__ = ["Campaign", "Plan", "Report"]

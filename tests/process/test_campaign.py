@@ -14,9 +14,10 @@ from random import Random
 import pytest
 
 from oracle.audit import audit, exchange_books
-from oracle.order_campaign import Campaign, Plan, Report
+from oracle.order_campaign import Campaign
 from oracle.order_campaign_faults import AREAS, NOT_AN_ORDERS, ON_PATH, Deck
 from oracle.order_campaign_ledger import FILE, LedgerEye
+from oracle.order_campaign_report import Plan, Report
 from overround.sim.faults import SWITCHES
 
 SHORT_ORDERS = 60
