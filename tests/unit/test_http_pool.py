@@ -295,3 +295,28 @@ async def test_a_closed_pool_lends_nothing() -> None:
     with pytest.raises(NotSent, match="closed"):
         await pool.wait(Kind.CANCEL, later_ns())
     await server.stop()
+
+
+@pytest.mark.parametrize("served", [True, False])
+@on_uvloop
+async def test_who_is_cancelled_in_the_turn_it_is_served_stays_cancelled(served: bool) -> None:
+    server = ScriptedServer(lambda *_: answer())
+    await server.start()
+    async with pool_to(server) as pool:
+        await until(lambda: pool.counts["idle"] == 3)
+        taken = [pool.take(Kind.CANCEL) for _ in range(3)]
+        deadline_ns = later_ns() if served else later_ns(1)
+        task = asyncio.create_task(pool.wait(Kind.ORDER, deadline_ns))
+        await asyncio.sleep(0)
+        if served:
+            assert taken[0] is not None
+            taken[0].release()
+        else:
+            await until(lambda: monotonic_ns() > deadline_ns)
+            pool.sweep()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert pool.counts["order"] == 0
+        assert pool.counts["idle"] == int(served)
+    await server.stop()

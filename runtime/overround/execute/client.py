@@ -108,7 +108,7 @@ class VenueClient:
         self._encode = RequestEncoder(
             Origin.parse(base_url), signer, chain_id=chain_id, epoch_s=epoch_s
         )
-        self._wire: Wire = wire or Pool(
+        self.wire: Wire = wire or Pool(
             Origin.parse(base_url),
             self._encode,
             self._news,
@@ -165,7 +165,7 @@ class VenueClient:
         for task in chores:
             task.cancel()
         results = await asyncio.gather(*chores, return_exceptions=True)
-        await self._wire.close()
+        await self.wire.close()
         await self._session.close()
         for result in results:
             if isinstance(result, Exception):
@@ -201,7 +201,7 @@ class VenueClient:
             return None
         if kind is Kind.CANCEL and self._cancels.wait_ns(cost, now_ns, keep=self._cancels_kept):
             return None
-        slot = self._wire.take(kind)
+        slot = self.wire.take(kind)
         if slot is None:
             return None
         self._spend(kind, cost, now_ns)
@@ -229,7 +229,7 @@ class VenueClient:
             self.guard.check(kind, post_only=post_only)
             await self._tokens(kind, cost, limit_ns, urgent=urgent)
             try:
-                slot = await self._wire.wait(kind, limit_ns)
+                slot = await self.wire.wait(kind, limit_ns)
             except BaseException:
                 self.give_back(kind, cost)
                 raise

@@ -22,6 +22,7 @@ from overround.execute.client import VenueClient
 from overround.execute.executor import Executor
 from overround.execute.markets import Markets
 from overround.execute.news import News
+from overround.execute.official import OfficialWire, V1Builder
 from overround.execute.plans import PlanDesk
 from overround.execute.pool import OrderPool
 from overround.execute.quotes import QuoteDesk, TargetSource
@@ -63,8 +64,11 @@ def signer_of(settings: Settings) -> Signer:
 
 
 def venue_client(settings: Settings, signer: Signer, news: News) -> VenueClient:
-    """Return the client that ``[execute] client`` names, not yet open."""
-    return VenueClient(
+    """Return the client that ``[execute] client`` names, not yet open.
+
+    ConfigError if it is not installed, or if an official one is to be used without a key.
+    """
+    client = VenueClient(
         settings.venue.rest_url,
         signer,
         chain_id=settings.venue.chain_id,
@@ -73,6 +77,34 @@ def venue_client(settings: Settings, signer: Signer, news: News) -> VenueClient:
         settings=settings.execute,
         news=news,
     )
+    if settings.execute.client != "native":
+        account = settings.account
+        client.wire = OfficialWire(
+            settings.execute.client,
+            settings.venue.rest_url,
+            load_private_key(account),
+            chain_id=settings.venue.chain_id,
+            signature_type=account.signature_type,
+            funder=account.funder,
+            threads=settings.execute.connections,
+            credentials=lambda: client.credentials,
+            clock=clock.monotonic_ns,
+        )
+    return client
+
+
+def _builder(settings: Settings, signer: Signer, owner: str) -> OrderBuilder:
+    """Return what signs orders, of the version that the client's exchange takes."""
+    account = settings.account
+    first = settings.execute.client == "py-clob-client"
+    builder = (V1Builder if first else OrderBuilder)(
+        OrderSigner(signer),
+        owner=owner,
+        chain_id=settings.venue.chain_id,
+        signature_type=account.signature_type,
+        funder=account.funder,
+    )
+    return builder.use_key(load_private_key(account)) if isinstance(builder, V1Builder) else builder
 
 
 def _carriers(
@@ -108,15 +140,10 @@ def build(
     ``reader`` answers what comparisons ask, by default the venue itself.
     """
     now, account = clock.monotonic_ns, settings.account
-    builder = OrderBuilder(
-        OrderSigner(signer),
-        owner=owner,
-        chain_id=settings.venue.chain_id,
-        signature_type=account.signature_type,
-        funder=account.funder,
-    )
+    builder = _builder(settings, signer, owner)
     pool = None
-    if settings.execute.pool_orders_max and settings.mode is not Mode.SHADOW:
+    waits = settings.execute.journal_sync == "record"  # for the disk, at every order signed ahead
+    if settings.execute.pool_orders_max and settings.mode is not Mode.SHADOW and not waits:
         pool = OrderPool(
             store,
             builder,

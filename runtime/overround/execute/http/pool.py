@@ -144,8 +144,9 @@ class Pool:
         try:
             return await waiter.given
         except asyncio.CancelledError:
-            if waiter.given.done() and not waiter.given.cancelled():
-                waiter.given.result().release()
+            given = waiter.given
+            if given.done() and not given.cancelled() and given.exception() is None:
+                given.result().release()
             raise
 
     def _check_hope(self, kind: Kind) -> None:
