@@ -226,18 +226,15 @@ static void read_messages(struct ovr_uring *uring, struct link *link, const uint
     }
 }
 
-/* Keeps the HTTP answer, and whatever comes behind it until it is accepted. */
+/* Keeps the HTTP answer, and what came in one chunk with its end until it is accepted. */
 static void read_head(struct ovr_uring *uring, struct link *link, const uint8_t *bytes,
                       size_t length)
 {
     static const char blank[] = "\r\n\r\n";
-    size_t limit = OVR_URING_AHEAD_BYTES_MAX + uring->config.frame_bytes_max;
+    size_t limit = OVR_URING_HEAD_BYTES_MAX + OVR_URING_BUFFER_BYTES;
     size_t seen = link->head.used < 3 ? 0 : link->head.used - 3;
     if (ovr_ws_buffer_add(&link->head, bytes, length, limit) != 0) {
-        ovr_link_end(uring, link, 0, "more behind the HTTP answer than we keep");
-        return;
-    }
-    if (link->state == LINK_ANSWERED) {
+        ovr_link_end(uring, link, 0, "no room for the HTTP answer");
         return;
     }
     const uint8_t *found = memmem(link->head.bytes + seen, link->head.used - seen, blank, 4);
@@ -259,17 +256,6 @@ static void read_plain(struct ovr_uring *uring, struct link *link, const uint8_t
     } else if (ovr_link_alive(link)) {
         read_head(uring, link, bytes, length);
     }
-}
-
-void ovr_link_accept(struct ovr_uring *uring, struct link *link, uint64_t now_ns)
-{
-    link->state = LINK_OPEN;
-    ovr_ws_reader_init(&link->reader, uring->config.frame_bytes_max);
-    if (link->head.used > link->head_length) {
-        read_messages(uring, link, link->head.bytes + link->head_length,
-                      link->head.used - link->head_length, now_ns);
-    }
-    ovr_ws_buffer_deinit(&link->head);
 }
 
 /* --- TLS ----------------------------------------------------------------------------------- */
@@ -298,7 +284,7 @@ static void secure(struct ovr_uring *uring, struct link *link)
 static void read_secured(struct ovr_uring *uring, struct link *link, uint64_t now_ns)
 {
     int64_t length = 0;
-    while (ovr_link_alive(link) &&
+    while (ovr_link_alive(link) && link->state != LINK_ANSWERED &&
            (length = ovr_tls_read(link->tls, uring->plain, OVR_URING_PLAIN_BYTES, &link->queue,
                                   OVR_URING_OUT_BYTES_MAX)) > 0) {
         read_plain(uring, link, uring->plain, (size_t)length, now_ns);
@@ -306,6 +292,21 @@ static void read_secured(struct ovr_uring *uring, struct link *link, uint64_t no
     uring->dirty |= link->queue.used != 0;
     if (length < 0) {
         ovr_link_end(uring, link, 0, ovr_tls_why(link->tls));
+    }
+}
+
+void ovr_link_accept(struct ovr_uring *uring, struct link *link, uint64_t now_ns)
+{
+    link->state = LINK_OPEN;
+    uring->dirty = true; /* receiving paused on the answer */
+    ovr_ws_reader_init(&link->reader, uring->config.frame_bytes_max);
+    if (link->head.used > link->head_length) {
+        read_messages(uring, link, link->head.bytes + link->head_length,
+                      link->head.used - link->head_length, now_ns);
+    }
+    ovr_ws_buffer_deinit(&link->head);
+    if (link->tls != NULL && ovr_link_alive(link)) {
+        read_secured(uring, link, now_ns);
     }
 }
 

@@ -109,7 +109,11 @@ static void arm_receive(struct ovr_uring *uring, struct link *link)
         uring->dirty = true;
         return;
     }
-    io_uring_prep_recv_multishot(sqe, link->fd, NULL, 0, 0);
+    if (link->state == LINK_OPEN) {
+        io_uring_prep_recv_multishot(sqe, link->fd, NULL, 0, 0);
+    } else { /* chunk by chunk: what comes behind the answer stays in the socket until accepted */
+        io_uring_prep_recv(sqe, link->fd, NULL, 0, 0);
+    }
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = OVR_URING_GROUP;
     io_uring_sqe_set_data64(sqe, tag(link, OP_RECEIVE));
@@ -157,7 +161,7 @@ static void serve_links(struct ovr_uring *uring)
                 continue;
             }
         }
-        if (!link->receiving) {
+        if (!link->receiving && link->state != LINK_ANSWERED) {
             arm_receive(uring, link);
         }
         if (!link->sending && link->queue.used != 0) {

@@ -6,140 +6,29 @@ One suite for every transport: picows, and io_uring in each of its shapes.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
+from oracle.links_rig import (
+    FRAME_BYTES_MAX,
+    AnyLinks,
+    MakeLinks,
+    Owner,
+    make_transport,
+    raw_frame,
+    raw_server,
+)
 from oracle.venue_script import VenueScript
-from overround.ingress.native import NativeLinks
-from overround.ingress.transport import Links
-from overround.ingress.uring import Shape, probe
-
-FRAME_BYTES_MAX = 100_000
-
-MakeLinks = Callable[..., "Links | NativeLinks"]
-
-
-class Owner:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.told: list[tuple[object, ...]] = []
-        self.pongs = 0
-        self.reasons: list[str] = []
-        self._changed = asyncio.Event()
-
-    def on_frame(self, payload: memoryview | bytearray, recv_ns: int, connection: int) -> None:
-        assert recv_ns > 0
-        self.frames.append(bytes(payload))
-        self._changed.set()
-
-    def on_pong(self, connection: int, recv_ns: int) -> None:
-        self.pongs += 1
-        self._changed.set()
-
-    def on_frames(self, summary: object) -> None:
-        raise AssertionError("there is no engine here")
-
-    def on_unusable(
-        self, connection: int, recv_ns: int, *, too_large: bool, count: int = 1
-    ) -> None:
-        for _ in range(count):
-            self._tell("unusable", too_large)
-
-    def on_broken(self, connection: int, reason: str) -> None:
-        self.reasons.append(reason)
-        self._tell("broken", connection)
-
-    def on_connected(self, connection: int) -> None:
-        self._tell("connected", connection)
-
-    def on_connect_failed(self, connection: int, reason: str) -> None:
-        self.reasons.append(reason)
-        self._tell("failed", connection)
-
-    def on_disconnected(self, connection: int) -> None:
-        self._tell("disconnected", connection)
-
-    def _tell(self, *what: object) -> None:
-        self.told.append(what)
-        self._changed.set()
-
-    async def until(self, claim: Callable[[], object]) -> None:
-        """Wait until ``claim()`` holds; looked at whenever the owner was told something."""
-        async with asyncio.timeout(20):
-            while not claim():
-                self._changed.clear()
-                await self._changed.wait()
 
 
 @pytest.fixture(params=["picows", "loop", "thread", "spin"])
 def make_links(request: pytest.FixtureRequest) -> MakeLinks:
     """Return a maker of the transport at hand."""
 
-    def fatal(error: BaseException) -> None:
-        raise error
+    def make(url: str, owner: Owner, **more: object) -> AnyLinks:
+        return make_transport(request.param, url, owner, **more)
 
-    def make(url: str, owner: Owner, **more: object) -> Links | NativeLinks:
-        settings = {
-            "frame_bytes_max": FRAME_BYTES_MAX,
-            "connect_timeout_s": 10.0,
-            "on_fatal": fatal,
-            **more,
-        }
-        if request.param == "picows":
-            return Links(url, owner, **settings)
-        return NativeLinks(url, owner, shape=Shape(request.param), **settings)
-
-    if request.param != "picows" and not (found := probe(Shape(request.param))).usable:
-        pytest.skip(found.cause)
     return make
-
-
-def raw_frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
-    """Return a server's WebSocket frame, whole or a piece."""
-    head = bytes([opcode | (0x80 if fin else 0)])
-    if len(payload) < 126:
-        return head + bytes([len(payload)]) + payload
-    if len(payload) < 65_536:
-        return head + bytes([126]) + struct.pack(">H", len(payload)) + payload
-    return head + bytes([127]) + struct.pack(">Q", len(payload)) + payload
-
-
-@asynccontextmanager
-async def raw_server(
-    answer: Callable[[asyncio.StreamWriter], Awaitable[None]], *, upgrade: bool = True
-) -> AsyncIterator[str]:
-    """Serve handshakes by hand, then let ``answer`` write any bytes."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
-        request = await reader.readuntil(b"\r\n\r\n")
-        if upgrade:
-            key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
-            magic = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            accept = base64.b64encode(hashlib.sha1(key + magic).digest())
-            writer.write(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-            )
-        await answer(writer)
-        await reader.read()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/ws/market"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-        await server.wait_closed()
 
 
 async def test_text_reaches_the_owner_whole_and_pong_is_no_data(make_links: MakeLinks) -> None:

@@ -8,8 +8,9 @@
  *
  * Receiving: one multishot receive a connection into a buffer ring that all share; a buffer goes
  * back as soon as its bytes were looked at. Out of buffers, receiving stops and is armed again:
- * nothing is lost, it is counted. Sending: at most one send in flight a connection; what is queued
- * meanwhile goes with the next. Limits: links_max connections, OUT bytes queued, HEAD bytes of an
+ * nothing is lost, it is counted. Between an answer and its acceptance nothing is received.
+ * Sending: at most one send in flight a connection; what is queued meanwhile goes with the next.
+ * Limits: links_max connections, OUT bytes queued, HEAD bytes of an
  * HTTP answer, frame_bytes_max of a message; beyond each of them the connection ends.
  *
  * Life: open (TLS if asked, then the request) -> NEWS_ANSWER -> accept -> text -> NEWS_ENDED, told
@@ -25,7 +26,6 @@
 
 #define OVR_URING_WHY_BYTES 224
 #define OVR_URING_HEAD_BYTES_MAX 16384
-#define OVR_URING_AHEAD_BYTES_MAX 1048576 /* behind an answer not yet accepted, above one frame */
 #define OVR_URING_OUT_BYTES_MAX 1048576
 
 struct ovr_feed;

@@ -77,7 +77,8 @@ class _Link(WSListener):
         self._on_frame = owner.on_frame
         self._connection = connection
         self._bytes_max = bytes_max
-        self._pieces: bytearray | None = None
+        self._in_pieces = False
+        self._pieces: bytearray | None = None  # None while too large a message is skipped
         self._pieces_type = WSMsgType.TEXT
 
     def on_ws_connected(self, transport: WSTransport) -> None:
@@ -91,7 +92,7 @@ class _Link(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         recv_ns = monotonic_ns()
         kind = frame.msg_type
-        if kind is WSMsgType.TEXT and frame.fin:
+        if kind is WSMsgType.TEXT and frame.fin and not self._in_pieces:
             payload = frame.get_payload_as_memoryview()
             if frame.payload_size == len(_PONG) and payload == _PONG:
                 self._owner.on_pong(self._connection, recv_ns)
@@ -112,24 +113,31 @@ class _Link(WSListener):
             # The peer waits for our close frame; without it the socket lingers half shut.
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
-        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY):
-            if frame.fin:
+        elif kind in (WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION):
+            if (kind is WSMsgType.CONTINUATION) is not self._in_pieces:
+                transport.send_close(WSCloseCode.PROTOCOL_ERROR)
+                transport.disconnect(graceful=False)
+                self._owner.on_broken(self._connection, "pieces of a message out of order")
+            elif self._in_pieces:
+                self._on_piece(frame, recv_ns)
+            elif frame.fin:
                 self._owner.on_unusable(self._connection, recv_ns, too_large=False)
-                return
-            self._pieces_type = kind
-            self._pieces = bytearray(frame.get_payload_as_memoryview())
-        elif kind is WSMsgType.CONTINUATION:
-            self._on_piece(frame, recv_ns)
+            else:
+                self._in_pieces = True
+                self._pieces_type = kind
+                self._pieces = bytearray(frame.get_payload_as_memoryview())
 
     def _on_piece(self, frame: WSFrame, recv_ns: int) -> None:
         pieces = self._pieces
-        if pieces is not None:
-            if len(pieces) + frame.payload_size > self._bytes_max:
-                self._pieces = None
-                self._owner.on_unusable(self._connection, recv_ns, too_large=True)
-                return
-            pieces += frame.get_payload_as_memoryview()
-        if not frame.fin or pieces is None:
+        self._in_pieces = not frame.fin
+        if pieces is None:
+            return
+        if len(pieces) + frame.payload_size > self._bytes_max:
+            self._pieces = None
+            self._owner.on_unusable(self._connection, recv_ns, too_large=True)
+            return
+        pieces += frame.get_payload_as_memoryview()
+        if not frame.fin:
             return
         self._pieces = None
         if self._pieces_type is not WSMsgType.TEXT:
