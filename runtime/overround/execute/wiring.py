@@ -121,6 +121,27 @@ def _carriers(
     return plans, quotes
 
 
+def _pool(
+    settings: Settings, store: Store, builder: OrderBuilder, markets: Markets, news: News
+) -> OrderPool | None:
+    """Return the orders signed ahead, None where nothing is sent or each would wait for a disk."""
+    execute = settings.execute
+    waits = execute.journal_sync == "record"
+    if not execute.pool_orders_max or settings.mode is Mode.SHADOW or waits:
+        return None
+    return OrderPool(
+        store,
+        builder,
+        markets,
+        news,
+        size=execute.pool_orders_max,
+        reach=execute.pool_reach_ticks,
+        age_max_ns=execute.pool_age_max_ms * clock.NS_PER_MS,
+        clock=clock.monotonic_ns,
+        epoch_ms=clock.epoch_ms,
+    )
+
+
 def build(
     settings: Settings,
     client: VenueClient,
@@ -141,28 +162,12 @@ def build(
     """
     now, account = clock.monotonic_ns, settings.account
     builder = _builder(settings, signer, owner)
-    pool = None
-    waits = settings.execute.journal_sync == "record"  # for the disk, at every order signed ahead
-    if settings.execute.pool_orders_max and settings.mode is not Mode.SHADOW and not waits:
-        pool = OrderPool(
-            store,
-            builder,
-            markets,
-            news,
-            size=settings.execute.pool_orders_max,
-            reach=settings.execute.pool_reach_ticks,
-            age_max_ns=settings.execute.pool_age_max_ms * clock.NS_PER_MS,
-            clock=now,
-            epoch_ms=clock.epoch_ms,
-        )
+    pool = _pool(settings, store, builder, markets, news)
+    armed = os.environ.get(ARMED_VARIABLE) == "1"
+    gate = RiskGate(settings.risk, settings.mode, armed=armed, own=store.own.exposures)
     core = Executor(
         store,
-        RiskGate(
-            settings.risk,
-            settings.mode,
-            armed=os.environ.get(ARMED_VARIABLE) == "1",
-            own=store.own.exposures,
-        ),
+        gate,
         markets,
         builder,
         news,
