@@ -21,8 +21,9 @@ from oracle.executor_rig import PATIENCE_S, SHARE, Rig
 from oracle.order_campaign_desk import Desk, Place, Trader
 from oracle.order_campaign_faults import POST_ONLY_AFTER_S, Deck
 from oracle.order_campaign_ledger import LedgerEye
+from oracle.order_campaign_rebates import DAY_MS, rebates, schedules
 from oracle.order_campaign_report import Plan, Report
-from overround.clock import monotonic_ns
+from overround.clock import epoch_ms, monotonic_ns
 from overround.config.schema import Execute, Ledger, Risk
 from overround.execute.process import JOURNAL_FOLDER
 from overround.layout.account import AccountKind
@@ -380,6 +381,7 @@ class Campaign:
         report.unaccounted = len(found.unaccounted) + len(found.unfinished)
         report.ledger_difference_micro = found.difference_micro + self._compare_balances()
         report.ledger_difference_micro += self._compare_database(found)
+        report.ledger_difference_micro += self._compare_rebates()
         report.intents, report.accepted = found.intents, found.accepted
         report.fills, report.failed, report.forms = found.fills, found.failed, dict(found.forms)
         for text in found.complaints():
@@ -399,6 +401,24 @@ class Campaign:
                     name = f"token {token[:12]}" if token else "cash"
                     self._complain(f"{trader.address} {name}: log {wanted}, exchange {seen}")
             trader.close()
+        return difference
+
+    def _compare_rebates(self) -> int:
+        """Pay the makers of today: each must get what the log's trades say, to the micro-unit."""
+        venue, difference = self._rig.venue, 0
+        traders = (self._me, *self._desk.traders)
+        before = {one.address: one.balance() or 0 for one in traders}
+        fees = schedules(venue.get("/events/keyset?limit=100")["events"])
+        log, day = venue.log(), epoch_ms() // DAY_MS
+        venue.control("rebates", day=day)
+        wanted = rebates(log, fees, day)
+        for one in traders:
+            paid = (one.balance() or 0) - before[one.address]
+            self.report.rebates_micro += paid
+            if paid != wanted[one.address]:
+                difference += abs(paid - wanted[one.address])
+                self._complain(f"{one.address} rebate: log {wanted[one.address]}, paid {paid}")
+            one.close()
         return difference
 
     def _compare_database(self, found: Audit) -> int:

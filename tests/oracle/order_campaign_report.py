@@ -47,6 +47,8 @@ class Report:
     accepted: int = 0
     fills: int = 0
     failed: int = 0
+    rebates_micro: int = 0
+    """Paid to all members at the end."""
     forms: dict[str, int] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
