@@ -160,7 +160,7 @@ def build(
 
     ``reader`` answers what comparisons ask, by default the venue itself.
     """
-    now, account = clock.monotonic_ns, settings.account
+    now = clock.monotonic_ns
     builder = _builder(settings, signer, owner)
     pool = _pool(settings, store, builder, markets, news)
     armed = os.environ.get(ARMED_VARIABLE) == "1"
@@ -180,15 +180,9 @@ def build(
         pool=pool,
     )
     settlement = Settlement(store, markets, news, owner=owner, clock=now)
-    resolver = Resolver(
-        store,
-        settlement,
-        news,
-        quiet_ns=settings.execute.unknown_quiet_ms * clock.NS_PER_MS,
-        clock=now,
-        killed=killed,
-    )
-    reader = reader or VenueReader(client, account.signature_type)
+    quiet_ns = settings.execute.unknown_quiet_ms * clock.NS_PER_MS
+    resolver = Resolver(store, settlement, news, quiet_ns=quiet_ns, clock=now, killed=killed)
+    reader = reader or VenueReader(client, settings.account.signature_type)
     recovery = Recovery(
         store,
         reader,
@@ -211,8 +205,8 @@ def build(
         reader=reader,
         recovery=recovery,
     )
-    plans, quotes = _carriers(settings, core, store, markets, news, run_id)
-    return Parts(core, settlement, resolver, desk, plans, quotes, pool)
+    carriers = _carriers(settings, core, store, markets, news, run_id)
+    return Parts(core, settlement, resolver, desk, *carriers, pool)
 
 
 def target_sources(member: Member, settings: Settings) -> list[TargetSource]:
