@@ -59,6 +59,7 @@ from overround.execute.store import Store  # noqa: E402
 from overround.layout.intent import INTENT  # noqa: E402
 from overround.ledger.journal import Journal  # noqa: E402
 from overround.ledger.records import Reconcile, Start  # noqa: E402
+from overround.observe.metrics import Value  # noqa: E402
 from overround.venues.contract import OrderType  # noqa: E402
 from overround.venues.polymarket.auth import Credentials, Signer  # noqa: E402
 from overround.venues.polymarket.orders import (  # noqa: E402
@@ -368,8 +369,11 @@ RATIOS = (
 )
 
 
-def measure(rounds: int, folder: Path) -> dict[str, list[int]]:
-    """Return the nanoseconds of every row, round by round in turn; the first tenth is warm-up."""
+def measure(rounds: int, folder: Path) -> tuple[dict[str, list[int]], int]:
+    """Return the nanoseconds of every row, round by round in turn, and the pool's hits.
+
+    A tenth more rounds, at the beginning, warm it up and are left out.
+    """
     sink = Sink()
     pooled, unpooled = Rig(folder / "pooled", pooled=True), Rig(folder / "unpooled", pooled=False)
     floor = Floor(unpooled, sink, folder)
@@ -392,7 +396,7 @@ def measure(rounds: int, folder: Path) -> dict[str, list[int]]:
     gc.freeze()
     gc.disable()  # as the executor does
     try:
-        for _ in range(rounds + rounds // 10):
+        for _ in range(rounds + 1 + rounds // 10):
             for name, round_ in rows.items():
                 taken[name].append(round_())
     finally:
@@ -400,9 +404,8 @@ def measure(rounds: int, folder: Path) -> dict[str, list[int]]:
         pooled.close()
         unpooled.close()
         sink.close()
-    hits = pooled.news.counts
-    print(f"pool: {dict(hits)}", file=sys.stderr)
-    return {name: values[rounds // 10 :] for name, values in taken.items()}
+    hits = pooled.news.counts[Value.POOL_HITS]
+    return {name: values[1 + rounds // 10 :] for name, values in taken.items()}, hits
 
 
 def main() -> int:
@@ -413,7 +416,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="journals go here; default is a new folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        taken = measure(options.rounds, Path(name))
+        taken, hits = measure(options.rounds, Path(name))
     rows = {
         name: {"p50_ns": int(median(values)), "p99_ns": sorted(values)[len(values) * 99 // 100]}
         for name, values in taken.items()
@@ -431,7 +434,7 @@ def main() -> int:
     if options.json:
         report = {
             "machine": machine, "rounds": options.rounds, "load": os.getloadavg()[0],
-            "rows": rows, "ratios": ratios,
+            "pool_hits": hits, "rows": rows, "ratios": ratios,
         }  # fmt: skip
         print(json.dumps(report))
         return 0

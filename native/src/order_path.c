@@ -29,7 +29,7 @@ uint64_t ovr_journal_put(uint8_t *segment, uint64_t capacity, uint64_t offset, u
     memset(record + OVR_JOURNAL_HEAD_BYTES + size, 0, length - OVR_JOURNAL_HEAD_BYTES - size);
     uint32_t crc = ovr_crc32c(0, record + 8, length - 8);
     memcpy(record + 4, &crc, 4);
-    /* SYNC(journal): the record before the length that shows it. */
+    /* The record before the length that shows it; readers check its CRC as well. */
     __atomic_store_n((uint32_t *)(void *)record, (uint32_t)length, __ATOMIC_RELEASE);
     return offset + length;
 }
