@@ -148,6 +148,10 @@ class AccountDesk:
         ids = submission.order_ids
         try:
             status, body, again = await answer
+        except NotSent as error:  # an official client finds out only then
+            self._core.unsent(submission, str(error))
+            self.doubt.set()
+            return
         except NoAnswer as error:
             self._core.answer(submission, [no_answer(one, str(error)) for one in ids])
             self.doubt.set()
