@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
 from overround.execute.order import DUST_LOTS, Order, OrderState, advance, check
@@ -102,11 +104,12 @@ class Store:
         For SIGNED and SENT of an order whose bytes are waiting: every sum settles before it is
         read, and the gate has counted an order that it let through.
         """
-        for order in self.orders_of(record):
+        orders = self.orders_of(record)
+        for order in orders:
             check(order, record)
         self._check_pool(record)
         sequence = self.journal.append(*encode(record))
-        self._apply(record, now_ns)
+        self._apply(record, now_ns, orders)
         return sequence
 
     def settle(self) -> None:
@@ -129,11 +132,11 @@ class Store:
             return []
         return [] if found is None else [found]
 
-    def _apply(self, record: Record, now_ns: int) -> None:
+    def _apply(self, record: Record, now_ns: int, orders: list[Order] | None = None) -> None:
         if isinstance(record, Intent):
             self._add(record, now_ns)
         elif isinstance(record, _OF_ORDERS):
-            self._apply_orders(record, now_ns)
+            self._apply_orders(record, now_ns, orders or self.orders_of(record))
         else:
             self._apply_other(record, now_ns)
 
@@ -155,8 +158,7 @@ class Store:
             return
         raise InvariantError(f"no rule for a journal record: {record!r:.200}")
 
-    def _apply_orders(self, record: Record, now_ns: int) -> None:
-        orders = self.orders_of(record)
+    def _apply_orders(self, record: Record, now_ns: int, orders: list[Order]) -> None:
         if not orders:
             raise InvariantError(f"journal speaks of an order it never had: {record!r:.200}")
         for order in orders:
@@ -174,6 +176,9 @@ class Store:
             if order.state is OrderState.DONE:
                 self.working.pop(order.key, None)
                 self.plans.done(order)
+                if order.signed is not None and order.signed.body:
+                    # It is never sent again, and the journal has its bytes: half the memory.
+                    order.signed = msgspec.structs.replace(order.signed, body=b"")
             else:
                 self.working[order.key] = order
             self._unsummed.append(order)
