@@ -305,3 +305,21 @@ def test_no_repair_is_made_that_could_exceed_the_worst_case_stated(rig: PlanRig)
     assert plan.begun is not None
     plan.begun = msgspec.structs.replace(plan.begun, worst_micro=TEN)
     assert rig.step() == []
+
+
+def test_a_plan_whose_every_fill_failed_ends_as_nothing(rig: PlanRig) -> None:
+    rig.answer(rig.begin_plan(2), [TEN, TEN])
+    rig.final(failed=True)
+    rig.step()
+    assert rig.outcomes == [PlanOutcome.NOTHING]
+    assert rig.ended[0].cash_micro == 0
+
+
+def test_a_plan_in_a_market_that_left_the_catalog_ends_at_its_deadline(rig: PlanRig) -> None:
+    rig.answer(rig.begin_plan(2), [TEN, 0])
+    rig.final()
+    del rig.markets.infos[1]
+    assert rig.step() == []
+    assert not rig.ended
+    rig.step(10_000)
+    assert rig.outcomes == [PlanOutcome.LEFT]

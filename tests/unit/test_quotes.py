@@ -439,6 +439,19 @@ def test_a_quote_without_an_end_is_replaced_where_one_is_wanted(rig: QuoteRig) -
     assert rig.core.cancels == []
 
 
+@pytest.mark.parametrize("ahead_s", [179, 180, 600])
+def test_a_gtd_intent_goes_out_if_the_venue_would_take_its_end(rig: QuoteRig, ahead_s: int) -> None:
+    end_s = rig.now_ms // 1_000 + ahead_s
+    intent = rig.intent(7, order_type=int(OrderType.GTD), price_ticks=4_700, expiration_s=end_s)
+    submissions = rig.core.take([intent])
+    if ahead_s < 180:
+        assert submissions == []
+        assert rig.news.reports[-1][2] == RefusalCode.UNBUILDABLE
+        return
+    body = json.loads(submissions[0].request.body)
+    assert (body["orderType"], body["order"]["expiration"]) == ("GTD", str(end_s))
+
+
 def test_several_markets_share_requests_of_fifteen_orders(rig: QuoteRig) -> None:
     for index in range(5):
         rig.want((4_000, TEN), (6_000, TEN), index=index)

@@ -77,6 +77,8 @@ RULES: Final = (
     Rule("repair is `leave` or the plan says LEAVE, a token is in two legs, the deadline"
          " (`execute.plan_deadline_ms`) has passed, or 32 repairs were sent",
          "nothing more is sent; the plan ends LEFT if legs are out of proportion"),
+    Rule("a leg's market is not in this run's catalog",
+         "nothing is repaired; the plan ends LEFT at its deadline, NOTHING if no fill is there"),
     Rule("the executor restarts in the middle", "open plans go on from the journal by these rules"),
 )  # fmt: skip
 """The whole behaviour; the page is made from it."""
@@ -173,14 +175,17 @@ class PlanDesk:
         if not all(_quiet(order) for order in plan.orders):
             self._cancel_resting(plan, late=late)
             return self._next_leg(plan)
+        done = all(order.state is OrderState.DONE for order in plan.orders)
         legs = self._standing(plan)
-        if legs is None:
-            return []  # a market is not in the catalog at the moment
+        if legs is None:  # a market is not in this run's catalog: nothing can be repaired
+            if late and done:
+                self._end(key, plan, [], in_proportion=False)
+            return []
         open_legs = any(leg.missing_lots or leg.surplus_lots for leg in legs)
         over = late or begun.repair == Repair.LEAVE or len(plan.repairs) >= REPAIRS_MAX
         if open_legs and not over:
             return self._mend(key, plan, begun, legs)
-        if all(order.state is OrderState.DONE for order in plan.orders):
+        if done:
             self._end(key, plan, legs, in_proportion=not open_legs)
         return []
 
@@ -344,7 +349,7 @@ class PlanDesk:
     def _end(self, key: PlanKey, plan: Plan, legs: list[_Leg], *, in_proportion: bool) -> None:
         sure, _ = self._pieces(plan.orders)
         outcome = PlanOutcome.LEFT
-        if not any(leg.filled_lots for leg in plan.legs):
+        if not sure:
             outcome = PlanOutcome.NOTHING
         elif in_proportion:
             outcome = _proportion(plan, legs)
