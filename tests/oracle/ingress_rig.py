@@ -102,6 +102,8 @@ class IngressRig:
         self._out = np.zeros(256, TRADE)
         self.trades: list[np.void] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self.before_exec: Callable[[], None] | None = None
+        """Called in the child, e.g. to take something away from it."""
 
     async def __aenter__(self) -> IngressRig:
         await self.start()
@@ -123,7 +125,9 @@ class IngressRig:
         self.instance.segment(f"meters-{NAME}").set_state(0)
         command = child_command(self.instance.roster.segment.name, NAME, self.directory)
         with (self.directory / "ingress.log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, preexec_fn=self.before_exec
+            )
         await self.until(lambda: self.instance.segment(f"meters-{NAME}").state == READY)
 
     async def stop(self, number: int = signal.SIGTERM) -> int:

@@ -143,6 +143,7 @@ class IngressProcess:
             on_fatal=self._fail,
         )
         self._loop = asyncio.get_running_loop()
+        self._busy_loop = settings.ingress.busy_loop
         self._tick_s = settings.supervise.beat_interval_ms / 1_000
         self._flush_due_ns = NEVER_NS
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -193,6 +194,8 @@ class IngressProcess:
         gc.disable()
         try:
             self._on_tick()
+            if self._busy_loop:
+                self._keep_busy()
             self._member.ready()
             await self._stop.wait()
         finally:
@@ -208,6 +211,11 @@ class IngressProcess:
         if self._failure is not None:
             raise self._failure
         return 0
+
+    def _keep_busy(self) -> None:
+        """Always have something to do, so that the loop looks at its sockets without sleeping."""
+        if not self._stop.is_set():
+            self._loop.call_soon(self._keep_busy)
 
     def _fail(self, error: BaseException) -> None:
         """Keep the first exception of ours and end the process."""
