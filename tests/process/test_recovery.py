@@ -17,6 +17,7 @@ from oracle.sim_process import SimProcess
 from oracle.sim_wallet import HostileWallet
 from overround.config.schema import Execute
 from overround.execute.process import JOURNAL_FOLDER
+from overround.layout.report import ReportKind
 from overround.ledger.export import rebuild
 from overround.ledger.journal import replay
 from overround.ledger.records import Adjusted, Finding, Findings, decode
@@ -138,5 +139,27 @@ def test_an_adopted_order_is_ours_from_then_on(tmp_path: Path) -> None:
         assert rig.stop() == 0  # a stop cancels what rests, and knows it was this one
         assert hand.open() == []
         assert reconcile(rig)[1]["orders"]["working"] == 0
+    finally:
+        rig.close()
+
+
+def test_a_match_that_never_settles_alarms_and_its_shares_are_not_sold(tmp_path: Path) -> None:
+    stuck = ("--mined-ms", "3600000", "--confirmed-ms", "7200000")
+    limits = Execute(**QUICK, settle_alarm_ms=500)
+    rig = Rig(tmp_path, execute=limits, sim_options=stuck)
+    try:
+        rig.start()
+        rig.push(market=HALF)
+        rig.until(lambda: rig.count(Value.SETTLE_OVERDUE) == 1)
+        sale = rig.push(market=HALF, side=1, price_ticks=rig.top(HALF)[0])
+        rig.until(lambda: bool(rig.reported(ReportKind.REFUSED)))
+        assert rig.reported(ReportKind.REFUSED)[0][0] == sale
+        assert rig.count(Value.SETTLE_OVERDUE) == 1  # once a fill
+        rig.until(lambda: rig.count(Value.USER_TRUSTED) == 1)
+        rig.venue.control("faults", switch="sockets-refused", value=1)
+        rig.venue.control("close", channel="user")
+        rig.until(lambda: rig.count(Value.USER_TRUSTED) == 0)
+        rig.venue.control("faults", clear=True)
+        rig.until(lambda: rig.count(Value.USER_TRUSTED) == 1)
     finally:
         rig.close()

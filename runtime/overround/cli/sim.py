@@ -118,6 +118,23 @@ def _check_least(port: int, least: float) -> None:
         raise ConfigError("--rate, --edge-every and --seconds must not be negative")
 
 
+def _check_choices(
+    limits: str, limit_tier: str, store: Path | None, *, resume: bool, feed: str
+) -> None:
+    from overround.sim.limits import MODES, TIERS
+
+    if limits not in MODES or limit_tier not in TIERS:
+        raise ConfigError(f"--limits: {', '.join(MODES)}; --limit-tier: {', '.join(TIERS)}")
+
+    if (resume and store is None) or (store is not None and feed != "synthetic"):
+        raise ConfigError("--resume needs the --store of the run; a recording cannot have one")
+
+
+def _check_money(least: int, mined_ms: int, confirmed_ms: int) -> None:
+    if least < 0 or not 0 <= mined_ms <= confirmed_ms:
+        raise ConfigError("--accounts and --cash from 0; --mined-ms from 0 to --confirmed-ms")
+
+
 def sim(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
     feed: Annotated[
@@ -157,17 +174,12 @@ def sim(
     from overround.sim.edges import EdgeSettings
     from overround.sim.exchange import Settlement
     from overround.sim.flow import FlowSettings
-    from overround.sim.limits import MODES, TIERS
     from overround.sim.server import ServerSettings
     from overround.sim.switchboard import parse_plan
 
-    if limits not in MODES or limit_tier not in TIERS:
-        raise ConfigError(f"--limits: {', '.join(MODES)}; --limit-tier: {', '.join(TIERS)}")
     _check_least(port, min(rate, edge_every, seconds))
-    if accounts < 0 or cash < 0 or not 0 <= mined_ms <= confirmed_ms:
-        raise ConfigError("--accounts and --cash from 0; --mined-ms from 0 to --confirmed-ms")
-    if (resume and store is None) or (store is not None and feed != "synthetic"):
-        raise ConfigError("--resume needs the --store of the run; a recording cannot have one")
+    _check_money(min(accounts, cash), mined_ms, confirmed_ms)
+    _check_choices(limits, limit_tier, store, resume=resume, feed=feed)
     settings = ServerSettings(
         port=port,
         feed=None if feed == "synthetic" else Path(feed),

@@ -105,6 +105,7 @@ class Recovery:
         self._next_token = 0
         self._shares: dict[str, Finding] = {}
         self._told: tuple[Finding, ...] = ()
+        self._orphans: set[str] = set()
 
     # -- the first day -------------------------------------------------------------------
 
@@ -170,7 +171,9 @@ class Recovery:
                 cancels.append(one.order_id)
             elif action == "adopt":
                 self._adopt(one)
-        self._news.count(Value.ORDERS_ORPHANED, len(findings))
+        ids = {one.subject for one in findings}
+        self._news.count(Value.ORDERS_ORPHANED, len(ids - self._orphans))
+        self._orphans = ids
         return cancels, findings
 
     def _adopt(self, one: UserOrder) -> None:
