@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -149,4 +150,41 @@ async def test_no_byte_is_written_to_a_connection_that_is_closing() -> None:
             connection.send(Request("POST", "/order"), monotonic_ns() + 10**10)
         await until(lambda: pool.counts["order"] == 0)
     assert server.requests == []
+    await server.stop()
+
+
+@on_uvloop
+async def test_what_the_venue_says_unasked_is_never_an_answer() -> None:
+    said = {"greeting": answer(408, b"too slow")}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said["greeting"])
+        if not said["greeting"]:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer(200, b"asked"))
+        await reader.read()
+        writer.close()
+
+    raw = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = ScriptedServer(lambda *_: answer())
+    server.port = raw.sockets[0].getsockname()[1]
+    async with pool_to(server) as pool:
+        task = asyncio.create_task(ask(pool))
+        await until(lambda: pool.counts["open"] == 0)
+        said["greeting"] = b""
+        assert (await task).body == b"asked"
+    raw.close()
+    await raw.wait_closed()
+
+
+@on_uvloop
+async def test_bytes_that_wait_unread_keep_a_connection_from_being_lent() -> None:
+    server = ScriptedServer(lambda *_: answer())
+    await server.start()
+    async with pool_to(server, size=3) as pool:
+        await until(lambda: len(server.open) == 3 and pool.counts["idle"] == 3)
+        for writer in server.open:
+            os.write(writer.get_extra_info("socket").fileno(), answer(408))  # no loop between
+        assert pool.take(Kind.ORDER) is None
+        assert (await ask(pool)).status == 200  # of new connections, asked for
     await server.stop()

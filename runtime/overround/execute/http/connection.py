@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from enum import Enum
 from typing import Final, cast
 
 import httptools
@@ -18,13 +19,21 @@ import httptools
 from overround.execute.http.answer import Kind, NoAnswer, NotSent, Response
 from overround.venues.polymarket.rest import Request
 
-__all__ = ["ANSWER_BYTES_MAX", "Connection"]
+__all__ = ["ANSWER_BYTES_MAX", "Connection", "Sight"]
 
 ANSWER_BYTES_MAX: Final = 16 * 2**20
 """Head and body of one answer; the longest listing page has a few hundred kilobytes."""
 
 
 CLOSED_BY_VENUE: Final = "closed by the venue"
+
+
+class Sight(Enum):
+    """What a look at an idle connection shows."""
+
+    READY = "ready"
+    UNREAD = "bytes wait to be read"
+    CLOSED = "closed"
 
 
 class Connection(asyncio.Protocol):
@@ -72,18 +81,19 @@ class Connection(asyncio.Protocol):
         """Whether neither side has begun to close it, as far as the loop knows."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def usable(self) -> bool:
-        """Return whether a request may be written: the connection is open at both ends."""
+    def look(self) -> Sight:
+        """Return whether a request may be written now, by what the socket itself knows."""
         if not self.open:
-            return False
+            return Sight.CLOSED
         try:
             peeked = self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return True
+            return Sight.READY
         except OSError:
-            return False
-        # Data on an idle TLS connection may be a session ticket; the end of the stream is not.
-        return bool(peeked)
+            return Sight.CLOSED
+        # Unread bytes would be taken for the answer to the next request. Over TLS they may be
+        # a session ticket, so the loop has to read them first.
+        return Sight.UNREAD if peeked else Sight.CLOSED
 
     def send(self, request: Request, deadline_ns: int) -> asyncio.Future[Response]:
         """Write a request in this very loop turn; as ``send_bytes``."""

@@ -19,7 +19,7 @@ from typing import Final
 
 from overround.clock import NS_PER_MS, NS_PER_S
 from overround.execute.http.answer import Kind, NotSent
-from overround.execute.http.connection import Connection
+from overround.execute.http.connection import Connection, Sight
 from overround.execute.http.dial import DialError, Origin, dial
 from overround.execute.http.trouble import Trouble
 from overround.execute.news import News
@@ -105,14 +105,18 @@ class Pool:
         """Lend a connection now; None if there is none for this kind."""
         if not self._has_room(kind):
             return None
-        while self._idle:
+        for _ in range(len(self._idle)):
             connection = self._idle.popleft()
-            if connection.usable():
-                connection.kind = kind
-                connection.lent = True
-                self._lent[kind] += 1
-                return connection
-            connection.end("closed by the venue while idle")
+            match connection.look():
+                case Sight.READY:
+                    connection.kind = kind
+                    connection.lent = True
+                    self._lent[kind] += 1
+                    return connection
+                case Sight.UNREAD:
+                    self._idle.append(connection)  # the loop reads them within its next turn
+                case Sight.CLOSED:
+                    connection.end("closed by the venue while idle")
         return None
 
     def _has_room(self, kind: Kind) -> bool:
@@ -294,6 +298,7 @@ class Pool:
             self._is_old(self._idle[0]) or now_ns - self._idle[0].rested_ns >= IDLE_NS
         ):
             self._idle.popleft().close()  # one in a sweep: the others stay warm meanwhile
+        self._serve()
         self._fill()
 
     def _fault_text(self) -> str:
