@@ -189,8 +189,9 @@ class Risk(_Section):
     ourselves and charge the fee."""
     market_notional_max_micro: Cash = 5_000_000_000
     """Cost of what is held of a market plus reservations (5,000 dollars)."""
-    market_loss_max_micro: Cash = 2_500_000_000
-    """Most that a market can cost at worst since its first fill, open orders included."""
+    market_loss_max_micro: Cash = 5_000_000_000
+    """Most that a market can cost at worst since its first fill, open orders included; seen by
+    itself: what other members of its set make up for counts in event_loss_max_micro."""
     event_position_max_lots: Annotated[int, Field(ge=0)] = 20_000_000_000
     """Shares of all tokens of a complete set, held and being bought (20,000)."""
     event_notional_max_micro: Cash = 10_000_000_000
