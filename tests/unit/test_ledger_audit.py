@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from oracle import postgres
 from oracle.ledger_history import write_history
 from overround import clock
 from overround.cli.main import app
@@ -136,6 +137,20 @@ def test_a_ledger_is_read_without_its_journal(folder: Path, tmp_path: Path):
     found = CliRunner().invoke(app, [*asked, "--instance", folder.name])
     assert json.loads(found.stdout) == every
     assert isinstance(CliRunner().invoke(app, [*asked, "--instance", "x"]).exception, HostError)
+
+
+def test_postgresql_answers_the_same(folder: Path):
+    reason = postgres.missing()
+    if reason:
+        pytest.skip(reason)
+    with postgres.cluster() as url:
+        asked = ("--database", url)
+        assert run(folder, *asked, "--rebuild", "--check").exit_code == 0
+        assert trails(folder, *asked) == trails(folder)
+        rows = run(folder, *asked, "--csv").stdout
+    assert rows == run(folder, "--csv").stdout
+    with pytest.raises(HostError, match="cannot be read"):
+        run(folder, *asked)
 
 
 def test_what_cannot_be_is_one_line(folder: Path, tmp_path: Path):

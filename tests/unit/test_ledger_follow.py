@@ -107,6 +107,19 @@ def test_a_wrong_sequence_behind_the_place_is_damage(tmp_path: Path):
         Follower(tmp_path).poll(9)
 
 
+def test_a_hole_before_the_next_segment_is_damage_and_not_waited_for(tmp_path: Path):
+    with open_journal(tmp_path) as journal:
+        for _ in range(20):
+            journal.append(1, bytes(500))
+    path = segment_path(tmp_path, 0)
+    broken = bytearray(path.read_bytes())
+    broken[HEADER_BYTES + 600] ^= 1
+    path.write_bytes(broken)
+    follower = Follower(tmp_path)
+    with pytest.raises(JournalDamage, match="next segment goes on at record 8"):
+        list(iter(lambda: follower.poll(1), []))
+
+
 def test_an_empty_folder_has_nothing_and_no_name(tmp_path: Path):
     follower = Follower(tmp_path)
     assert follower.poll(5) == []

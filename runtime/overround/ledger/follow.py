@@ -20,6 +20,7 @@ from overround.ledger.journal import (
     JournalRecord,
     decode_record,
     file_header,
+    first_sequence,
     segment_path,
 )
 
@@ -101,9 +102,26 @@ class Follower:
         except FileNotFoundError:
             return False
         if header != file_header(following, self.place.sequence + 1):
+            self._check_gap(following, header)
             return False  # not written yet, or this segment got more since we looked
         self.place = Place(following, HEADER_BYTES, self.place.sequence, self.place.checksum)
         return True
+
+    def _check_gap(self, following: int, header: bytes) -> None:
+        """Raise JournalDamage if the next segment goes on where this one has nothing to offer.
+
+        Its header was written after the last record here, so what is missing now is lost.
+        """
+        first = first_sequence(following, header)
+        place = self.place
+        if first is None or first <= place.sequence:
+            return
+        if decode_record(self._bytes(place.segment, place.offset), 0, place.segment) is None:
+            raise JournalDamage(
+                f"{segment_path(self.folder, place.segment)}: no whole record at byte "
+                f"{place.offset}, but the next segment goes on at record {first}; "
+                "restore the folder from a copy"
+            )
 
     def first(self) -> JournalRecord | None:
         """Return the journal's first record, None while it has none: it names the journal."""

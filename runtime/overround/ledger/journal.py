@@ -115,6 +115,14 @@ def file_header(index: int, first_sequence: int) -> bytes:
     return body + _CRC.pack(_crc(body))
 
 
+def first_sequence(index: int, header: bytes) -> int | None:
+    """Return the sequence that a segment's header names, None if it is no header of this one."""
+    if len(header) < HEADER_BYTES:
+        return None
+    sequence: int = _FILE_HEADER.unpack_from(header)[3]
+    return sequence if header[:HEADER_BYTES] == file_header(index, sequence) else None
+
+
 class Replay:
     """Iterate over every whole record of a folder; afterwards ``torn`` tells what was cut off.
 
