@@ -19,6 +19,9 @@ from overround.errors import HostError
 
 __all__ = ["OrderLog"]
 
+BESIDE = frozenset(("fault", "heartbeat_lapsed", "hit", "rejected", "unjournaled"))
+"""Lines that no command writes: a replay does not make them again, so they do not count."""
+
 
 def _encode(line: dict[str, Any]) -> bytes:
     try:
@@ -69,8 +72,11 @@ class OrderLog:
         if torn:
             os.ftruncate(self._fd, len(whole) + 1 if whole else 0)
         last = count = 0
-        for line in reversed(whole.splitlines()):
-            number = msgspec.json.decode(line).get("command", 0)
+        for text in reversed(whole.splitlines()):
+            line = msgspec.json.decode(text)
+            if line["event"] in BESIDE:
+                continue
+            number = line.get("command", 0)
             if count and number != last:
                 break
             last, count = number, count + 1
