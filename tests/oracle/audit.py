@@ -26,6 +26,7 @@ from overround.ledger.records import (
     Sent,
     Settled,
     Signed,
+    Unknown,
     decode,
 )
 
@@ -109,6 +110,7 @@ class _Journal:
         self.fills: dict[FillKey, Fill] = {}
         self.final: dict[FillKey, str] = {}
         self.acknowledged: set[str] = set()
+        self.doubted: set[str] = set()
         self.done: set[tuple[int, ...]] = set()
         self.rejected: set[str] = set()
         self.opening_micro = 0
@@ -137,6 +139,8 @@ class _Journal:
             self.opening_micro = record.cash_micro
         elif isinstance(record, Reject):
             self.rejected.add(record.order_id)
+        elif isinstance(record, Unknown):
+            self.doubted.add(record.order_id)
 
     def books(self) -> Books:
         """The account as its settled fills leave it."""
@@ -235,7 +239,9 @@ def audit(folder: Path, log: list[dict[str, Any]], address: str) -> Audit:
         if line["event"] == "unjournaled"
     }
     _check_sending(journal, reached, early, result)
-    _check_fills(journal, parts, accepted, result)
+    gone = {line["order_id"] for line in mine if line["event"] == "canceled"}
+    _check_fills(journal, parts, result)
+    _check_acceptance(journal, accepted, gone, result)
     result.faults = _faults(log, journal.key_of.keys())
     result.unfinished += [
         str(key) for key in journal.intents if key not in journal.done
@@ -265,9 +271,21 @@ def _check_sending(
     result.unjournaled += seen.values()
 
 
-def _check_fills(
-    journal: _Journal, parts: dict[FillKey, _Part], accepted: set[str], result: Audit
-) -> None:
+def _check_acceptance(journal: _Journal, accepted: set[str], gone: set[str], result: Audit) -> None:
+    """Every accepted order is known to the journal as such, and no other is.
+
+    The venue denies an order that is cancelled as it denies one that never came. So one whose
+    outcome was unknown and that the venue cancelled by itself (a heartbeat missed while nobody
+    lived) may have ended without an acknowledgement. What it traded before is in its fills.
+    """
+    known = journal.acknowledged | {order_id for _, order_id in journal.fills}
+    for order_id in accepted - known - (journal.doubted & gone):
+        result.unaccounted.append(f"order {order_id} is accepted for the exchange alone")
+    for order_id in journal.acknowledged - accepted:
+        result.unaccounted.append(f"order {order_id} is accepted for the journal alone")
+
+
+def _check_fills(journal: _Journal, parts: dict[FillKey, _Part], result: Audit) -> None:
     filled: dict[tuple[int, ...], int] = defaultdict(int)
     for key in parts.keys() | journal.fills.keys():
         theirs, ours = parts.get(key), journal.fills.get(key)
@@ -284,6 +302,3 @@ def _check_fills(
     for intent_key, lots in filled.items():
         if lots > journal.intents[intent_key].size_lots:
             result.sent_twice.append(f"intent {intent_key} was filled {lots} lots")
-    for order_id in accepted ^ journal.acknowledged:
-        where = "the exchange" if order_id in accepted else "the journal"
-        result.unaccounted.append(f"order {order_id} is accepted for {where} alone")
