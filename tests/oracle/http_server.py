@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -12,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 import uvloop
 
 from overround.clock import monotonic_ns
@@ -181,6 +183,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def make_certificates(folder: Path) -> dict[str, ssl.SSLContext]:
     """Return server contexts: good, expired, other-host, self-signed. ``ca.pem`` signed three."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make certificates")
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
