@@ -105,6 +105,19 @@ def test_a_price_within_the_hysteresis_keeps_its_place(tmp_path: Path) -> None:
     rig.end()
 
 
+def test_a_bid_never_meets_an_ask_that_hysteresis_keeps(tmp_path: Path) -> None:
+    rig = QuoteRig(tmp_path, execute=Execute(quote_hysteresis_ticks=300))
+    rig.watch()
+    rig.markets.books[3] = BookView(True, True, 4, 4_000, 6_000, TEN, TEN)
+    rig.want(None, (5_000, TEN))
+    rig.turn()
+    rig.want((5_000, TEN), (5_200, TEN))
+    assert rig.turn(600) == []
+    rig.want((4_900, TEN), (5_200, TEN))
+    assert shown(rig.turn()) == [(0, 0, 4_900, TEN)]
+    rig.end()
+
+
 def test_more_size_is_a_second_order_and_less_takes_the_newest_away(rig: QuoteRig) -> None:
     rig.want((4_700, TEN))
     (first,) = rig.turn()
