@@ -54,7 +54,7 @@ STALL_S: Final = 60
 LEDGER_STOP_MS: Final = 20_000
 COMPLAINTS_MAX: Final = 20
 COMPLAINT_CHARS: Final = 2_000
-SABOTAGED_PATIENCE_S: Final = 6
+SABOTAGED_PATIENCE_S: Final = 4
 """A broken executor may never come to rest; that it does not is part of the finding."""
 SIM_OPTIONS: Final = ("--markets", "12", "--cash", "2000000", "--history", "1000000")
 
