@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overround.config.schema import Mode, Risk
+from overround.config.schema import Mode, Risk, Venue, is_production
 from overround.decide.exposure import Claim
 from overround.decide.limits import RULES, SCOPES
 from overround.decide.risk import (
@@ -113,6 +113,14 @@ def test_selling_more_than_confirmed_and_free_is_refused():
 def test_live_without_arming_refuses_and_armed_passes():
     assert judge(gate=RiskGate(LIMITS, Mode.LIVE)) is RefusalCode.MODE
     assert judge(gate=RiskGate(LIMITS, Mode.LIVE, armed=True)) is None
+
+
+def test_play_money_never_goes_to_the_venue_itself():
+    assert is_production(Venue())
+    assert not is_production(Venue(rest_url="http://127.0.0.1:8080"))
+    assert not is_production(Venue(rest_url="http://polymarket.com.example"))
+    assert judge(gate=RiskGate(LIMITS, Mode.SIM, production=True)) is RefusalCode.MODE
+    assert judge(gate=RiskGate(LIMITS, Mode.LIVE, armed=True, production=True)) is None
 
 
 def test_the_collar_of_a_no_order_is_measured_in_the_mirror():

@@ -10,11 +10,14 @@ import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 ARMED_VARIABLE = "OVERROUND_ARMED"
 """Set to 1 for the executor by whoever checked --arm; without it mode live refuses every order."""
+
+_PRODUCTION = "polymarket.com"
 
 Count = Annotated[int, Field(ge=1)]
 Milliseconds = Annotated[int, Field(ge=1, le=3_600_000)]
@@ -53,6 +56,12 @@ class Venue(_Section):
     """How often new markets are looked for while running."""
     request_timeout_ms: Milliseconds = 5_000
     """Deadline of one REST request; an order past it has an unknown outcome."""
+
+
+def is_production(venue: Venue) -> bool:
+    """Return whether orders would go to the venue itself: a host under its domain."""
+    host = urlsplit(venue.rest_url).hostname or ""
+    return host == _PRODUCTION or host.endswith("." + _PRODUCTION)
 
 
 class Account(_Section):

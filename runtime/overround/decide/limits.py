@@ -57,7 +57,7 @@ _WORST: Final = "worst case over the outcomes 0, 1/2, 1 with every open order fi
 
 RULES: Final = (
     Rule(_C.MALFORMED, "the record's ranges", "-", "an intent that cannot be one"),
-    Rule(_C.MODE, "mode, --arm", "-", "mode live without arming"),
+    Rule(_C.MODE, "mode, --arm", "-", "mode live without arming, mode sim on the venue's own host"),
     Rule(_C.KILLED, "the kill latch", "-", "nothing passes while it is set"),
     Rule(_C.EXPIRED, "the intent's own", "ns", "older than its producer allows"),
     Rule(_C.DUPLICATE, "same_in_flight_max", "orders",

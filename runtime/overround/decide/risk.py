@@ -121,11 +121,16 @@ class RiskGate:
     """Limits of one account. Holds the rate buckets; what is owned and open is in ``own``."""
 
     def __init__(
-        self, limits: Risk, mode: Mode, *, armed: bool = False, own: Exposures | None = None
+        self,
+        limits: Risk,
+        mode: Mode,
+        *,
+        armed: bool = False,
+        production: bool = False,
+        own: Exposures | None = None,
     ) -> None:
         self.limits = limits
-        self.mode = mode
-        self.armed = armed
+        self._wrong_mode = _wrong_mode(mode, armed=armed, production=production)
         self.own = Exposures() if own is None else own
         """Positions and open orders; the store keeps it, an admitted order is added here."""
         self.stop: Refusal | None = None
@@ -178,9 +183,7 @@ class RiskGate:
     def _mode(self, *, killed: bool) -> Refusal | None:
         if killed:
             return Refusal(RefusalCode.KILLED, "the kill latch is set: resume it armed to trade")
-        if self.mode is Mode.LIVE and not self.armed:
-            return Refusal(RefusalCode.MODE, "mode live without --arm: no order is sent")
-        return self.stop
+        return self._wrong_mode or self.stop
 
     def _collar(self, order: OrderView, book: BookView) -> Refusal | None:
         bid, ask, bid_lots, ask_lots = book.bid_ticks, book.ask_ticks, book.bid_lots, book.ask_lots
@@ -343,6 +346,15 @@ class RiskGate:
         return Refusal(
             RefusalCode.RATE, f"more than {self.limits.orders_per_s_max} orders a second"
         )
+
+
+def _wrong_mode(mode: Mode, *, armed: bool, production: bool) -> Refusal | None:
+    """Real orders need both words: mode live, and --arm. ``production`` is the venue's host."""
+    if mode is Mode.LIVE and not armed:
+        return Refusal(RefusalCode.MODE, "mode live without --arm: no order is sent")
+    if mode is Mode.SIM and production:
+        return Refusal(RefusalCode.MODE, "mode sim on the venue's own host: no order is sent")
+    return None
 
 
 def _over(code: RefusalCode, what: str, value: int, limit: int) -> Refusal:

@@ -14,7 +14,7 @@ import structlog
 
 from overround import clock
 from overround.config.load import load_private_key
-from overround.config.schema import ARMED_VARIABLE, Mode, Settings
+from overround.config.schema import ARMED_VARIABLE, Mode, Settings, is_production
 from overround.decide.risk import RiskGate
 from overround.execute.account import AccountDesk
 from overround.execute.build import OrderBuilder
@@ -164,7 +164,10 @@ def build(
     builder = _builder(settings, signer, owner)
     pool = _pool(settings, store, builder, markets, news)
     armed = os.environ.get(ARMED_VARIABLE) == "1"
-    gate = RiskGate(settings.risk, settings.mode, armed=armed, own=store.own.exposures)
+    gate = RiskGate(
+        settings.risk, settings.mode, armed=armed, own=store.own.exposures,
+        production=is_production(settings.venue),
+    )  # fmt: skip
     core = Executor(
         store,
         gate,
