@@ -89,6 +89,8 @@ class AccountDesk:
         self._epoch_ms = epoch_ms
         self.reader = reader
         self.recovery = recovery
+        self._waiting = 0
+        """Submissions that wait for the right to be sent."""
         self._compared_ms = 0
         self._differences: tuple[str, ...] = ()
         self.trust = ChannelTrust(news, clock)
@@ -102,7 +104,11 @@ class AccountDesk:
         Everything that may take time is waited for before ``begin``, so that the journal says
         SENT right before the first byte, and never of what stayed here.
         """
-        lease = await self._lease(submission)
+        self._waiting += 1
+        try:
+            lease = await self._lease(submission)
+        finally:
+            self._waiting -= 1
         if lease is not None:
             answer = self._send(submission, lease)
             if answer is not None:
@@ -113,8 +119,11 @@ class AccountDesk:
     ) -> bool:
         """Send in this very turn of the loop; False, with nothing done, if it has to wait.
 
-        What is left to do when the bytes are written is spawned.
+        It has to while another one waits: orders leave in the order of their decisions. What is
+        left to do when the bytes are written is spawned.
         """
+        if self._waiting:
+            return False
         try:
             lease = self._client.try_lease(
                 Kind.ORDER, len(submission.orders), post_only=_post_only(submission)
