@@ -44,6 +44,11 @@ _TAKING: Final = (2, 3)
 """FOK and FAK never rest."""
 
 
+_TRADING: Final = frozenset({OrderState.SIGNED, OrderState.SENT, OrderState.UNKNOWN,
+                             OrderState.DELAYED})  # fmt: skip
+"""A taking order may still trade, for all its cash."""
+
+
 @dataclass(slots=True)
 class Order:
     """An intent and what became of it. Changed by ``advance`` and ``Orders.apply`` alone."""
@@ -126,10 +131,9 @@ class Order:
         open_lots = self.open_lots
         if self.signed is None or self.state in (OrderState.NEW, OrderState.DONE):
             return 0, open_lots
-        if self.taking and self.intent.side == BUY:
+        if self.taking and self.intent.side == BUY and self.state in _TRADING:
             # It spends its cash whatever it gets for it: at better prices more shares.
-            left = max(0, self.signed.reserved_micro - self.spent_micro)
-            return (left if open_lots or self.state is not OrderState.CLOSED else 0), open_lots
+            return max(0, self.signed.reserved_micro - self.spent_micro), open_lots
         return -(-self.signed.reserved_micro * open_lots // self.size_lots), open_lots
 
 
