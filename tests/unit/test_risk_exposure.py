@@ -16,11 +16,12 @@ from overround.decide.risk import AccountView, BookView, MarketView, OrderView, 
 
 S = 1_000_000_000
 SHARE = 1_000_000
-TRIO = ("a", "b", "c")
+TRIO = ("a", "b", "c", "never touched")
 SETS: dict[str, tuple[str, ...]] = {
     "a": TRIO, "b": TRIO, "c": TRIO, "lone": (), "other": (),
 }  # fmt: skip
 MARKETS = tuple(SETS)
+"""One member of the set is in no order and no note: it may win all the same."""
 
 
 def new_exposures() -> Exposures:
@@ -68,7 +69,7 @@ def test_a_complete_set_is_judged_by_its_winners():
         own.trade(0, condition, 0, 0, 10 * SHARE, 3 * SHARE, 0)
     assert own.account.event("a").loss_micro == 6 * SHARE  # c wins, which we never touched
     own.trade(0, "c", 0, 0, 10 * SHARE, 3 * SHARE, 0)
-    assert own.account.event("a").worst_double == 2 * SHARE
+    assert own.account.event("a").loss_micro == 9 * SHARE  # the fourth wins
     assert own.account.market("a").loss_micro == 3 * SHARE
 
 
@@ -80,7 +81,7 @@ def test_a_market_that_turns_out_to_be_of_a_set_moves_there():
     for condition in ("a", "b"):
         own.note(condition, ("a", "b"))
     for scope in (own.account, own.strategy(7)):
-        assert scope.totals.worst_double == 8 * SHARE
+        assert scope.totals.worst_micro == 4 * SHARE
         assert scope.event("a") is scope.event("b")
 
 
@@ -138,7 +139,7 @@ def test_numbers_agree_with_the_twin_after_every_step(steps: list[tuple[str, int
             seen = (totals.lots, totals.cost_micro, totals.loss_micro)
             assert seen == slow.numbers(conditions, owner)
         held = SlowBook(slow.sets, slow.trades)
-        assert max(0, -(own.account.held_worst_double() // 2)) == held.numbers(set(MARKETS))[2]
+        assert max(0, -own.account.held_worst_micro()) == held.numbers(set(MARKETS))[2]
 
 
 LIMITS = Risk(

@@ -29,7 +29,7 @@ def numbers(desk: Desk) -> list[object]:
     scopes = [own.account, *(own.strategies[one] for one in sorted(own.strategies))]
     return [
         [
-            (scope.totals.lots, scope.totals.cost_micro, scope.totals.worst_double)
+            (scope.totals.lots, scope.totals.cost_micro, scope.totals.worst_micro)
             for scope in scopes
         ],
         dict(own.account.claims),
@@ -57,7 +57,7 @@ def test_a_restart_knows_the_exposure_that_the_dead_process_knew(desk: Desk) -> 
     desk.send(desk.intent(5, market=2))  # no answer: it stays open
     rest(desk, 6)
     own = desk.store.own.exposures
-    assert own.account.held_worst_double() == 2 * desk.store.positions.view().worst_micro
+    assert own.account.held_worst_micro() == desk.store.positions.view().worst_micro
     assert len(own.account.claims) == 2
     assert own.strategy(4).totals.lots == 10 * SHARE
     before = numbers(desk)
@@ -69,7 +69,7 @@ def test_a_restart_knows_the_exposure_that_the_dead_process_knew(desk: Desk) -> 
 def test_a_failed_trade_leaves_no_exposure(desk: Desk) -> None:
     fill(desk, 0, TradeState.FAILED)
     totals = desk.store.own.exposures.account.totals
-    assert (totals.lots, totals.cost_micro, totals.worst_double) == (0, 0, 0)
+    assert (totals.lots, totals.cost_micro, totals.worst_micro) == (0, 0, 0)
 
 
 def test_legs_of_a_plan_are_judged_with_the_legs_before_them(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_legs_of_a_plan_are_judged_with_the_legs_before_them(tmp_path: Path) -> 
     assert desk.core.take(desk.plan(0, 3)) == []
     assert RefusalCode.EVENT_LOSS in refusals(desk)
     assert desk.store.own.exposures.account.claims == {}
-    assert desk.store.own.exposures.account.totals.worst_double == 0
+    assert desk.store.own.exposures.account.totals.worst_micro == 0
     desk.close()
     roomy = Desk(tmp_path / "roomy", limits=Risk(event_loss_max_micro=16 * SHARE))
     assert len(roomy.core.take(roomy.plan(0, 3))) == 1

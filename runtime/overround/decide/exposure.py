@@ -8,8 +8,9 @@ worth a part of the whole, so full or nothing is the worst, and the sum over ord
 because each fills by itself. The worst case is the least over the states, summed over markets
 and sets, which may all go wrong together.
 
-Amounts are doubled inside, so that one half stays an integer. ``tests/oracle/exposure.py`` is
-the slow twin: it enumerates the states from scratch.
+One half need not be looked at: shares pay there the mean of YES and NO, and the lesser of nothing
+and a mean is no less than the mean of the lessers, so the worth at one half is never below both
+others. ``tests/oracle/exposure.py`` is the slow twin: it enumerates all states from scratch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
-__all__ = ["Claim", "Exposure", "Exposures", "Totals", "worst_double"]
+__all__ = ["Claim", "Exposure", "Exposures", "Totals", "worst_micro"]
 
 NO_CLAIM_LOTS: Final = 0
 
@@ -52,28 +53,28 @@ class Claim(NamedTuple):
 class Totals:
     """Three numbers of a market, a set, or everything."""
 
-    __slots__ = ("base_double", "cost_micro", "lots", "worst_double")
+    __slots__ = ("base_micro", "cost_micro", "lots", "worst_micro")
 
     def __init__(self) -> None:
         self.lots = 0
         """Shares held (pending ones too) and shares that open orders may still buy."""
         self.cost_micro = 0
         """Cash in them: cost of what is held, and reservations."""
-        self.worst_double = 0
-        """Twice the least P&L, since the first fill ever, over all states; negative is a loss."""
-        self.base_double = 0
+        self.worst_micro = 0
+        """The least P&L, since the first fill ever, over all states; negative is a loss."""
+        self.base_micro = 0
         """Where the loss counts from: 0, or the worst case of what was held at the last mark."""
 
     @property
     def loss_micro(self) -> int:
-        """The most that can be lost from here on its base; 0 or more, rounded up."""
-        return max(0, -((self.worst_double - self.base_double) // 2))
+        """The most that can be lost counted from its base; 0 or more."""
+        return max(0, self.base_micro - self.worst_micro)
 
 
 class _Market:
     __slots__ = (
         "buying_lots", "buying_micro", "cash_micro", "claims", "cost_micro", "event", "held",
-        "hurt_half", "hurt_no", "hurt_yes", "no_double", "totals", "yes_double",
+        "hurt_no", "hurt_yes", "no_micro", "totals", "yes_micro",
     )  # fmt: skip
 
     def __init__(self, event: _Event) -> None:
@@ -84,15 +85,14 @@ class _Market:
         self.cost_micro = [0, 0]
         self.claims: dict[Hashable, Claim] = {}
         self.buying_lots = self.buying_micro = 0
-        self.hurt_yes = self.hurt_half = self.hurt_no = 0
-        """What open orders take away at most in each state, doubled; 0 or less."""
-        self.yes_double = self.no_double = 0
+        self.hurt_yes = self.hurt_no = 0
+        """What open orders take away at most in each state; 0 or less."""
+        self.yes_micro = self.no_micro = 0
 
     def add(self, claim: Claim, sign: int) -> None:
         """Count an open order in (1) or out (-1)."""
-        yes, half, no = _hurts(claim)
+        yes, no = _hurts(claim)
         self.hurt_yes += sign * yes
-        self.hurt_half += sign * half
         self.hurt_no += sign * no
         if claim.side == 0:
             self.buying_lots += sign * claim.lots
@@ -102,22 +102,22 @@ class _Market:
 class _Event:
     """A complete set, or one market alone (``size`` 1)."""
 
-    __slots__ = ("all_no_double", "markets", "size", "totals")
+    __slots__ = ("all_no_micro", "markets", "size", "totals")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.totals = Totals()
         self.markets: dict[str, _Market] = {}
-        self.all_no_double = 0
+        self.all_no_micro = 0
 
-    def worst_double(self) -> int:
-        """Return twice the least over the winners."""
+    def worst_micro(self) -> int:
+        """Return the least over the winners."""
         if self.size == 1:
-            return sum(market.totals.worst_double for market in self.markets.values())
-        least = min(market.yes_double - market.no_double for market in self.markets.values())
+            return sum(market.totals.worst_micro for market in self.markets.values())
+        least = min(market.yes_micro - market.no_micro for market in self.markets.values())
         if len(self.markets) < self.size:  # a member we never touched may win
             least = min(least, 0)
-        return self.all_no_double + least
+        return self.all_no_micro + least
 
 
 class Exposure:
@@ -145,7 +145,7 @@ class Exposure:
             self._leave(condition_id, market)
             market.event = event
         event.markets[condition_id] = market
-        event.all_no_double += market.no_double
+        event.all_no_micro += market.no_micro
         event.totals.lots += market.totals.lots
         event.totals.cost_micro += market.totals.cost_micro
         self._sum(event)
@@ -153,13 +153,13 @@ class Exposure:
     def _leave(self, condition_id: str, market: _Market) -> None:
         event = market.event
         del event.markets[condition_id]
-        event.all_no_double -= market.no_double
+        event.all_no_micro -= market.no_micro
         event.totals.lots -= market.totals.lots
         event.totals.cost_micro -= market.totals.cost_micro
         if event.markets:
             self._sum(event)
             return
-        self.totals.worst_double -= event.totals.worst_double
+        self.totals.worst_micro -= event.totals.worst_micro
         self._events = {key: one for key, one in self._events.items() if one is not event}
 
     def _market(self, condition_id: str) -> _Market:
@@ -233,10 +233,10 @@ class Exposure:
             for event in self._events.values()
         ]
 
-    def held_worst_double(self) -> int:
-        """Return twice the least P&L of what is held, open orders apart. Not per order."""
+    def held_worst_micro(self) -> int:
+        """Return the least P&L of what is held, open orders apart. Not per order."""
         return sum(
-            worst_double([(yes, no, cash) for _, yes, no, cash in rows], size)
+            worst_micro([(yes, no, cash) for _, yes, no, cash in rows], size)
             for size, rows in self.held()
         )
 
@@ -244,39 +244,38 @@ class Exposure:
         """Work a market out anew and hand the differences up."""
         totals, event = market.totals, market.event
         yes, no = market.held
-        cash = 2 * market.cash_micro
+        cash = market.cash_micro
         lots = max(0, yes) + max(0, no) + market.buying_lots
         cost = max(0, market.cost_micro[0]) + max(0, market.cost_micro[1]) + market.buying_micro
         for above in (event.totals, self.totals):
             above.lots += lots - totals.lots
             above.cost_micro += cost - totals.cost_micro
         totals.lots, totals.cost_micro = lots, cost
-        market.yes_double = cash + 2 * yes + market.hurt_yes
-        no_double = cash + 2 * no + market.hurt_no
-        event.all_no_double += no_double - market.no_double
-        market.no_double = no_double
-        half = cash + yes + no + market.hurt_half
-        totals.worst_double = min(market.yes_double, half, no_double)
+        market.yes_micro = cash + yes + market.hurt_yes
+        no_micro = cash + no + market.hurt_no
+        event.all_no_micro += no_micro - market.no_micro
+        market.no_micro = no_micro
+        totals.worst_micro = min(market.yes_micro, no_micro)
         self._sum(event)
 
     def _sum(self, event: _Event) -> None:
-        worst = event.worst_double()
-        self.totals.worst_double += worst - event.totals.worst_double
-        event.totals.worst_double = worst
+        worst = event.worst_micro()
+        self.totals.worst_micro += worst - event.totals.worst_micro
+        event.totals.worst_micro = worst
 
 
-def worst_double(rows: list[tuple[int, int, int]], size: int) -> int:
-    """Return twice the least worth over the outcomes of one event's (YES, NO, cash) rows.
+def worst_micro(rows: list[tuple[int, int, int]], size: int) -> int:
+    """Return the least worth over the outcomes of one event's (YES, NO, cash) rows.
 
     ``size`` counts the markets of the set, also those without a row; 1 for a lone market.
     """
     cash = sum(row[2] for row in rows)
     if size == 1:
-        return sum(min(2 * yes, yes + no, 2 * no) for yes, no, _ in rows) + 2 * cash
+        return sum(min(yes, no) for yes, no, _ in rows) + cash
     leasts = [yes - no for yes, no, _ in rows]
     if len(rows) < size:
         leasts.append(0)
-    return 2 * (cash + sum(no for _, no, _ in rows) + min(leasts))
+    return cash + sum(no for _, no, _ in rows) + min(leasts)
 
 
 class Exposures:
@@ -355,18 +354,18 @@ class Exposures:
     def bases(self) -> tuple[tuple[int, int], ...]:
         """Return (strategy, worst case of what it holds, micro-units); -1 is the account."""
         rows = [(-1, self.account), *sorted(self.strategies.items())]
-        return tuple((number, one.held_worst_double() // 2) for number, one in rows)
+        return tuple((number, one.held_worst_micro()) for number, one in rows)
 
     def rebase(self, bases: tuple[tuple[int, int], ...]) -> None:
         """Count the losses of account and strategies from these worst cases on."""
-        for number, worst_micro in bases:
+        for number, base_micro in bases:
             one = self.account if number < 0 else self.strategy(number)
-            one.totals.base_double = 2 * worst_micro
+            one.totals.base_micro = base_micro
 
 
-def _hurts(claim: Claim) -> tuple[int, int, int]:
-    """Return the lesser of 0 and twice the order's worth in the states YES, half, NO."""
+def _hurts(claim: Claim) -> tuple[int, int]:
+    """Return the lesser of nothing and the order's worth where YES wins, and where NO does."""
     sign = 1 if claim.side == 0 else -1
-    cash, lots = -sign * 2 * claim.cash_micro, sign * claim.lots
-    yes, no = (2 * lots, 0) if claim.outcome == 0 else (0, 2 * lots)
-    return min(0, cash + yes), min(0, cash + lots), min(0, cash + no)
+    cash, lots = -sign * claim.cash_micro, sign * claim.lots
+    yes, no = (lots, 0) if claim.outcome == 0 else (0, lots)
+    return min(0, cash + yes), min(0, cash + no)

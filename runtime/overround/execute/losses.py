@@ -16,7 +16,7 @@ from typing import Final
 
 from overround.clock import NS_PER_S
 from overround.config.schema import Risk
-from overround.decide.exposure import worst_double
+from overround.decide.exposure import worst_micro
 from overround.decide.risk import Refusal, RefusalCode, RiskGate
 from overround.execute.markets import Markets
 from overround.execute.store import Store
@@ -72,7 +72,7 @@ class LossWatch:
         worth, known = 0, True
         valued = 0
         for size, rows in self._store.own.exposures.account.held():
-            redeems = worst_double([(yes, no, cash) for _, yes, no, cash in rows], size) // 2
+            redeems = worst_micro([(yes, no, cash) for _, yes, no, cash in rows], size)
             sells = 0
             for condition_id, yes, no, cash in rows:
                 if yes or no:
