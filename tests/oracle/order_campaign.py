@@ -43,11 +43,15 @@ BURST: Final = (4, 10)
 PAUSE_S: Final = 0.004
 TTL_NS: Final = 8_000_000_000
 RESTS_KEPT: Final = 8
+LIFE_S: Final = 200
+"""Of an order that states its end: the exchange wants three minutes at least."""
 FLIP_BURSTS: Final = 5
 """After so many bursts every market's direction turns round."""
 REFUSED_S: Final = 0.2
 RING_ROOM: Final = 64
 KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06, "database": 0.15}
+KILLED_ORDERS: Final = 5_000
+"""A longer campaign kills as often as one of this length: a restart does all before it again."""
 KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
 """An exchange that goes on does everything since its beginning again: that takes its time."""
 STALL_S: Final = 60
@@ -166,10 +170,13 @@ class Campaign:
         random = self._random
         before = self._rig.count(Value.ORDERS_SENT)
         count = random.randint(*BURST)
+        share = min(1.0, KILLED_ORDERS / self.plan.orders)
         victim_at = {
             name: random.randrange(count)
             for name, chance in KILL_CHANCE.items()
-            if self.plan.kills and random.random() < chance and self._killed[name] < KILLS_MAX[name]
+            if self.plan.kills
+            and random.random() < chance * share
+            and self._killed[name] < KILLS_MAX[name]
         }
         if not self._bursts % FLIP_BURSTS:
             self._turn_round()
@@ -199,7 +206,9 @@ class Campaign:
         elif name == "database":
             assert self._rig.child is not None
             what = self._ledger.trouble(self._random, self._rig.child.pid)
-            self._killed[f"database {what}"] += bool(what)
+            if not what:
+                return  # there was nothing to hit
+            self._killed[f"database {what}"] += 1
         self._killed[name] += 1
 
     def _watch(self) -> None:
@@ -298,13 +307,16 @@ class Campaign:
         self._push(market, **wish, price_ticks=price, order_type=kind)
 
     def _rest(self) -> None:
-        """Rest an order between the walls or at one, often post-only."""
+        """Rest an order between the walls or at one, often post-only, sometimes with an end."""
         market, direction, wish = self._wish()
         inside = self._random.randint(0, 2) * market.tick_ticks
         yes_ticks = market.ask_ticks - inside if direction else market.bid_ticks + inside
         price = market.price(wish["outcome"], yes_ticks)
         flags = int(self._random.random() < 0.5)
-        sequence = self._push(market, **wish, price_ticks=price, order_type=0, flags=flags)
+        life = {"order_type": 0}
+        if self._random.random() < 0.3:
+            life = {"order_type": 1, "expiration_s": epoch_ms() // 1_000 + LIFE_S}
+        sequence = self._push(market, **wish, **life, price_ticks=price, flags=flags)
         rest = (sequence, market, wish["outcome"], wish["side"], price, wish["size_lots"])
         self._rests.append(rest)
         if len(self._rests) > RESTS_KEPT:
