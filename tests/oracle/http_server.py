@@ -54,6 +54,8 @@ class ScriptedServer:
         self.reply = reply
         self.requests: list[bytes] = []
         self.connections = 0
+        self.carried: dict[int, int] = {}
+        """Requests by number of the connection."""
         self.open: set[asyncio.StreamWriter] = set()
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -80,6 +82,7 @@ class ScriptedServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        number = self.connections
         self.open.add(writer)
         try:
             while True:
@@ -90,6 +93,7 @@ class ScriptedServer:
                         length = int(line.partition(b":")[2])
                 request = head + await reader.readexactly(length)
                 self.requests.append(request)
+                self.carried[number] = self.carried.get(number, 0) + 1
                 said = self.reply(request, len(self.requests))
                 if said == HANG:
                     await reader.read()
