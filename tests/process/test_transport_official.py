@@ -138,7 +138,7 @@ async def test_orders_go_out_with_the_bytes_that_were_signed(fault_sim: SimProce
         fault_sim.control("faults", switch="answer-lost", value=1)
         with pytest.raises(NoAnswer, match="POST /order"):
             await client.call(rest.place_order(order()))
-        assert told.counts[Value.HTTP_NO_ANSWER] == 2  # the mixed batch had a lease too
+        assert told.counts[Value.HTTP_NO_ANSWER] == 1
         fault_sim.control("faults", switch="restart", value=30)
         assert (await client.call(rest.place_order(order()))).status == 425
         with pytest.raises(NotSent, match="restarting"):

@@ -290,6 +290,8 @@ class VenueClient:
             return
         error = answer.exception()
         what = f"{request.method} {request.path}"
+        if isinstance(error, NotSent):
+            return  # an official client finds out only then; who sent it says so
         if error is not None:
             self._news.count(Value.HTTP_NO_ANSWER)
             self._news.notice("no answer", code=request.path, error=str(error))
