@@ -38,6 +38,7 @@ from typing import Any
 import cffi
 import msgspec
 import numpy as np
+import sha3
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -45,7 +46,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from oracle.desk import ListNews, rejected  # noqa: E402
 from oracle.regions import Regions  # noqa: E402
 from overround import clock  # noqa: E402
-from overround._native import ffi, lib  # noqa: E402
+from overround._native import ffi  # noqa: E402
 from overround.config.schema import Mode, Risk  # noqa: E402
 from overround.decide.risk import RiskGate  # noqa: E402
 from overround.execute.build import OrderBuilder  # noqa: E402
@@ -310,7 +311,7 @@ def signing() -> tuple[Callable[[], object], Callable[[], object]]:
         )  # fmt: skip
         return order_signer.sign(params, domain)
 
-    words, prefixed, digest = bytearray(384), bytearray(66), ffi.new("uint8_t[32]")
+    words, prefixed = bytearray(384), bytearray(66)
     key = bytes.fromhex(KEY[2:])
     signature = curve_ffi.new("secp256k1_ecdsa_recoverable_signature *")
     output, recovery = curve_ffi.new("unsigned char[64]"), curve_ffi.new("int *")
@@ -318,10 +319,8 @@ def signing() -> tuple[Callable[[], object], Callable[[], object]]:
 
     def bare() -> object:
         words[32:40] = next(salts).to_bytes(8, "big")
-        lib.ovr_keccak256(ffi.from_buffer(words), 384, digest)
-        prefixed[34:66] = ffi.buffer(digest)
-        lib.ovr_keccak256(ffi.from_buffer(prefixed), 66, digest)
-        message = bytes(ffi.buffer(digest))
+        prefixed[34:66] = sha3.keccak_256(words).digest()
+        message = sha3.keccak_256(prefixed).digest()
         null = curve_ffi.NULL
         assert curve.secp256k1_ecdsa_sign_recoverable(context, signature, message, key, null, null)
         curve.secp256k1_ecdsa_recoverable_signature_serialize_compact(

@@ -1,5 +1,4 @@
 void ovr_segment_wake_all(void *base);
-void ovr_keccak256(const char *bytes, size_t size, uint8_t *ret);
 uint64_t ovr_journal_put(uint8_t *segment, uint64_t capacity, uint64_t offset, uint64_t sequence,
                          uint64_t epoch_ns, uint32_t kind, const char *payload, uint32_t size);
 int ovr_slot_load_live(void *base, uint64_t index, uint64_t now_ns, uint64_t lease_ns, void *ret,

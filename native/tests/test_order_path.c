@@ -1,4 +1,4 @@
-/* The order path's helpers: digests, journal records, live slots, the bell. */
+/* The order path's helpers: journal records, live slots, the bell. */
 #include "overround/order_path.h"
 
 #include <errno.h>
@@ -7,28 +7,9 @@
 
 #include "check.h"
 #include "overround/crc32c.h"
-#include "overround/order_keccak.h"
 #include "overround/sleep.h"
 #include "overround/slots.h"
 #include "overround/spsc.h"
-
-static void digest_hex(const void *bytes, size_t size, char ret[65])
-{
-    uint8_t digest[OVR_KECCAK_BYTES];
-    ovr_keccak256(bytes, size, digest);
-    for (int i = 0; i < OVR_KECCAK_BYTES; i++) {
-        snprintf(ret + 2 * (size_t)i, 3, "%02x", digest[i]);
-    }
-}
-
-static void digests_are_those_everybody_knows(void)
-{
-    char text[65];
-    digest_hex("", 0, text);
-    CHECK(strcmp(text, "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470") == 0);
-    digest_hex("abc", 3, text);
-    CHECK(strcmp(text, "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45") == 0);
-}
 
 static void a_record_is_whole_or_not_there(void)
 {
@@ -105,7 +86,6 @@ static void the_bell_rings_for_every_record_until_it_is_stopped(void)
 
 int main(void)
 {
-    RUN(digests_are_those_everybody_knows);
     RUN(a_record_is_whole_or_not_there);
     RUN(a_slot_is_live_only_under_a_beating_owner);
     RUN(the_bell_rings_for_every_record_until_it_is_stopped);

@@ -15,7 +15,7 @@ from overround.venues.polymarket.eip712 import keccak256
 
 
 @given(st.binary(max_size=600))
-def test_the_native_keccak_is_the_librarys(data: bytes) -> None:
+def test_two_libraries_agree_on_keccak(data: bytes) -> None:
     assert keccak256(data) == keccak.new(digest_bits=256, data=data).digest()
     assert keccak256(bytearray(data)) == keccak256(memoryview(data)) == keccak256(data)
 

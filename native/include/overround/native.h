@@ -12,7 +12,6 @@
 #include "overround/ladder.h"
 #include "overround/layout.h"
 #include "overround/meters.h"
-#include "overround/order_keccak.h"
 #include "overround/order_path.h"
 #include "overround/segment.h"
 #include "overround/sleep.h"

@@ -2,29 +2,27 @@
 
 A value becomes one 32-byte big-endian word; a struct is the keccak of its type hash and its
 words; a digest binds the struct to a domain (which contract, which chain). This module only lays
-out bytes; the hashing is native, because a library's call costs three times the hash.
+out bytes; the hashing is safe-pysha3's.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from overround._native import ffi, lib
+import sha3
+
 from overround.errors import OrderError
 
 WORD_BYTES = 32
 ADDRESS_BYTES = 20
 WORD_ZERO = bytes(WORD_BYTES)
 _UINT256_END = 1 << 256
-_DIGEST = ffi.typeof("uint8_t[32]")
-_allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 def keccak256(data: bytes | bytearray | memoryview) -> bytes:
     """Return the 32-byte Keccak-256 (not SHA3-256) of the data."""
-    digest = _allocate(_DIGEST)
-    lib.ovr_keccak256(ffi.from_buffer(data), len(data), digest)
-    return bytes(ffi.buffer(digest))
+    digest: bytes = sha3.keccak_256(data).digest()
+    return digest
 
 
 def uint_word(value: int) -> bytes:
