@@ -21,6 +21,7 @@ HALF = 6
 """A market of the exchange whose price is near one half."""
 TEN = 10 * SHARE
 PRODUCER_KEY = "targets-detector-0"
+LEASE_MS = 5_000
 
 Resting = tuple[str, str, int, int]
 """(outcome, side, ticks, lots left) of an open order at the exchange."""
@@ -30,9 +31,17 @@ class QuotingRig(Rig):
     """One real executor; the test owns the targets and trades against what they make."""
 
     def __init__(self, folder: Path, *, execute: Execute | None = None) -> None:
-        quick = Execute(unknown_quiet_ms=300, reconcile_interval_ms=500, quote_life_min_ms=50)
+        # Without the dead-man switch: a slow restart here must not be the venue's cancel.
+        quick = Execute(
+            unknown_quiet_ms=300, reconcile_interval_ms=500, quote_life_min_ms=50,
+            heartbeat_interval_ms=0,
+        )  # fmt: skip
         self.strategy_beats = True
         super().__init__(folder, execute=execute or quick)
+        # On a busy machine this test's own beats come late; that is not what is tested.
+        patient = self.settings.supervise.model_copy(update={"trust_lease_ms": LEASE_MS})
+        self.settings = self.settings.model_copy(update={"supervise": patient})
+        self.write_settings()
         self.target_segment = self.instance.segment(PRODUCER_KEY)
         self.target_segment.take_lease()
         self.target_segment.take_over()
