@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_MS: Final = 1_000
 """An executor that has not confirmed its cancel by then is not waited for."""
+LATE_ANSWER_MS: Final = 3_000
+"""How much longer an executor is waited for when this command cannot cancel itself."""
 POLL_S: Final = 0.001
 _CHILD: Final = "overround.supervise.child"
 
@@ -87,29 +89,44 @@ def _kill(instance: str | None, config: Path | None, *, cancel: bool) -> dict[st
         "error": None,
     }  # fmt: skip
     with contextlib.ExitStack() as stack:
-        if run is not None:
-            _set_and_wait(_latch(run, stack), report, cancel=cancel)
+        latch = None if run is None else _latch(run, stack)
+        if latch is not None:
+            _set_and_wait(latch, report, cancel=cancel)
         if cancel and report["cancelled_by"] is None:
             _cancel_here(run, config, report)
+            if latch is not None and report["error"]:
+                _wait(latch, LATE_ANSWER_MS, cancel=True)
+                _note_answers(latch, report)
     return report
 
 
 def _set_and_wait(latch: KillLatch, report: dict[str, Any], *, cancel: bool) -> None:
-    from overround.clock import NS_PER_MS, monotonic_ns, sleep
+    from overround.clock import monotonic_ns
     from overround.shm.kill import KillReason
 
-    begun_ns = monotonic_ns()
-    report["latched"] = latch.set(KillReason.OPERATOR if cancel else KillReason.HOLD, begun_ns)
+    reason = KillReason.OPERATOR if cancel else KillReason.HOLD
+    report["latched"] = latch.set(reason, monotonic_ns())
     report["reason"] = _reason(latch)
-    deadline_ns = begun_ns + ANSWER_TIMEOUT_MS * NS_PER_MS
-    while monotonic_ns() < deadline_ns:
-        if latch.cancelled if cancel else latch.stopped:
-            break
+    _wait(latch, ANSWER_TIMEOUT_MS, cancel=cancel)
+    _note_answers(latch, report)
+
+
+def _wait(latch: KillLatch, timeout_ms: int, *, cancel: bool) -> None:
+    """Wait until the executor has answered, for so long at most."""
+    from overround.clock import NS_PER_MS, monotonic_ns, sleep
+
+    deadline_ns = monotonic_ns() + timeout_ms * NS_PER_MS
+    while monotonic_ns() < deadline_ns and not (latch.cancelled if cancel else latch.stopped):
         sleep(POLL_S)
+
+
+def _note_answers(latch: KillLatch, report: dict[str, Any]) -> None:
+    from overround.clock import NS_PER_MS
+
     if latch.stopped:
-        report["stopped_ms"] = round(max(0, latch.stopped_ns - begun_ns) / NS_PER_MS, 3)
+        report["stopped_ms"] = round((latch.stopped_ns - latch.set_ns) / NS_PER_MS, 3)
     if latch.cancelled:
-        report["cancelled_by"] = "executor"
+        report["cancelled_by"], report["error"] = "executor", None
 
 
 def _cancel_here(run: Run | None, config: Path | None, report: dict[str, Any]) -> None:
