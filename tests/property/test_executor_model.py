@@ -229,6 +229,14 @@ class ExecutorMachine(RuleBasedStateMachine):
                 if self.desk.core.begin(again):
                     self._exchange(again, "answer")
 
+    @rule()
+    def give_up_one_that_is_under_way(self) -> None:
+        self.trade(
+            size=1_000, rests=False, lives_ms=500, again=False, late_ms=0, fate="under way"
+        )  # fmt: skip
+        for _ in range(2):
+            self.compare(ms=3_100, trades=True)
+
     # -- what always holds ---------------------------------------------------------------
 
     @invariant()
