@@ -51,10 +51,8 @@ static uint32_t random_mask(struct ovr_uring *uring)
 }
 
 /* Queues bytes, through TLS if there is one. */
-static int queue_bytes(struct ovr_uring *uring, struct link *link, const void *bytes,
-                       size_t length)
+static int queue_bytes(struct link *link, const void *bytes, size_t length)
 {
-    uring->dirty = true;
     if (link->tls != NULL) {
         return ovr_tls_write(link->tls, bytes, length, &link->queue, OVR_URING_OUT_BYTES_MAX);
     }
@@ -73,11 +71,29 @@ static int queue_frame(struct ovr_uring *uring, struct link *link, unsigned opco
         return -ENOMEM;
     }
     size_t bytes = ovr_ws_encode(frame, opcode, payload, length, random_mask(uring));
-    int status = queue_bytes(uring, link, frame, bytes);
+    int status = queue_bytes(link, frame, bytes);
     if (frame != small) {
         free(frame);
     }
     return status;
+}
+
+/* Sends what is queued at once, from whatever thread this is: a socket nearly always takes it, and
+ * one plain call costs less than an operation with its completion. The ring sends the rest. */
+static void flush(struct ovr_uring *uring, struct link *link)
+{
+    struct ovr_ws_buffer *queue = &link->queue;
+    if (link->sending || queue->used == 0 || !ovr_link_alive(link)) {
+        return;
+    }
+    ssize_t sent = send(link->fd, queue->bytes, queue->used, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+        ovr_link_end(uring, link, 0, strerror(errno));
+    } else if (sent > 0) {
+        queue->used -= (size_t)sent;
+        memmove(queue->bytes, queue->bytes + sent, queue->used);
+    }
+    uring->dirty |= queue->used != 0;
 }
 
 int ovr_link_send(struct ovr_uring *uring, struct link *link, unsigned opcode, const void *payload,
@@ -90,6 +106,7 @@ int ovr_link_send(struct ovr_uring *uring, struct link *link, unsigned opcode, c
     if (status != 0) {
         ovr_link_end(uring, link, 0, "the peer does not take what we send");
     }
+    flush(uring, link);
     return status;
 }
 
@@ -263,7 +280,7 @@ static void read_plain(struct ovr_uring *uring, struct link *link, const uint8_t
 static void ask(struct ovr_uring *uring, struct link *link)
 {
     link->state = LINK_ASKED;
-    if (queue_bytes(uring, link, link->request.bytes, link->request.used) != 0) {
+    if (queue_bytes(link, link->request.bytes, link->request.used) != 0) {
         ovr_link_end(uring, link, 0, "the request cannot be sent");
         return;
     }
@@ -273,7 +290,6 @@ static void ask(struct ovr_uring *uring, struct link *link)
 static void secure(struct ovr_uring *uring, struct link *link)
 {
     int status = ovr_tls_handshake(link->tls, &link->queue, OVR_URING_OUT_BYTES_MAX);
-    uring->dirty = true;
     if (status < 0) {
         ovr_link_end(uring, link, 0, ovr_tls_why(link->tls));
     } else if (status == 1) {
@@ -289,7 +305,6 @@ static void read_secured(struct ovr_uring *uring, struct link *link, uint64_t no
                                   OVR_URING_OUT_BYTES_MAX)) > 0) {
         read_plain(uring, link, uring->plain, (size_t)length, now_ns);
     }
-    uring->dirty |= link->queue.used != 0;
     if (length < 0) {
         ovr_link_end(uring, link, 0, ovr_tls_why(link->tls));
     }
@@ -318,6 +333,8 @@ void ovr_link_begin(struct ovr_uring *uring, struct link *link)
     } else {
         ask(uring, link);
     }
+    uring->dirty = true; /* to receive */
+    flush(uring, link);
 }
 
 void ovr_link_received(struct ovr_uring *uring, struct link *link, const uint8_t *bytes,
@@ -337,6 +354,7 @@ void ovr_link_received(struct ovr_uring *uring, struct link *link, const uint8_t
     if (ovr_link_alive(link) && link->state != LINK_SECURING) {
         read_secured(uring, link, now_ns);
     }
+    flush(uring, link); /* the handshake's next step, or the answer to a key update */
 }
 
 #else

@@ -296,12 +296,16 @@ void ovr_uring_signal(struct ovr_uring *uring)
     }
 }
 
-/* What a caller asked for is done at once by a guest, and by the thread when it is woken. */
+/* What a caller asked for is done at once by a guest, and by the thread when it is woken. Inside of
+ * the driver's own round there is no need: the round ends with it. */
 void ovr_uring_kick(struct ovr_uring *uring)
 {
     ovr_uring_signal(uring);
+    if (uring->working || !(uring->dirty || atomic_load(&uring->stopping))) {
+        return;
+    }
     if (uring->config.shape == OVR_URING_LOOP) {
-        if (uring->started && !uring->working) {
+        if (uring->started) {
             serve_links(uring);
             submit(uring);
         }
