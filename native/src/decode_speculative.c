@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) bool same(const char *a, const char
     ((size_t)((cursor)->end - (cursor)->at) >= sizeof(text) - 1 &&                                 \
      same((cursor)->at, text, sizeof(text) - 1) && ((cursor)->at += sizeof(text) - 1, true))
 
-/* First byte that no identifier holds: a quote, a backslash, a blank, or none of printable ASCII. */
+/* First byte that no identifier holds: quote, backslash, blank, or none of printable ASCII. */
 static inline const char *skip_id(const char *at, const char *end)
 {
 #if defined(__SSE2__)

@@ -39,7 +39,9 @@ class Rig(Regions):
 
     def __init__(self, folder: Path) -> None:
         capacity = Capacity(markets=64, changes_records=64, intents_records=64)
-        self.settings = Settings(instance=f"test-detector-{os.getpid()}", run_dir=folder, capacity=capacity)
+        self.settings = Settings(
+            instance=f"test-detector-{os.getpid()}", run_dir=folder, capacity=capacity
+        )
         self.folder = folder
         (folder / SETTINGS_FILE).write_text(self.settings.model_dump_json(), encoding="utf-8")
         self.instance = Instance(self.settings, (ProcessPlan(NAME, "detector"),))
