@@ -28,8 +28,8 @@ from overround.ledger.journal import Journal
 from overround.ledger.writer import LedgerWriter, Options
 from overround.observe.metrics import Value
 
-PATIENCE_S = 30
-KILLS = 3
+PATIENCE_S = 60
+KILLS = 2
 SECRET = "hunter2"
 
 
