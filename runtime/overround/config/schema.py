@@ -133,7 +133,7 @@ class Ingress(_Section):
     """Longest delay of the backoff."""
     frame_bytes_max: Annotated[int, Field(ge=65_536, le=2**28)] = 16 * 2**20
     """A larger message closes the socket; it is counted as too large."""
-    native: Annotated[str, Field(pattern="^(auto|on|off)$")] = "off"
+    native: Annotated[str, Field(pattern="^(auto|on|off)$")] = "auto"
     """io_uring for the market sockets: auto takes it where it is to be had and says why not
     elsewhere, on refuses to start without it, off leaves them to picows."""
     native_shape: Annotated[str, Field(pattern="^(loop|thread|spin)$")] = "loop"
