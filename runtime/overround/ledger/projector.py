@@ -88,6 +88,7 @@ class Projector:
             self._cash_micro = batch.cash_micro
         except BaseException:
             self._journal_id = 0  # where the database stands is for the database to say
+            self._engine.dispose()  # a connection that broke half-way may look alive to the pool
             raise
         return len(found)
 
