@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, text
 from oracle import postgres
 from oracle.ledger_history import BODY, history
 from overround.clock import NS_PER_S, monotonic_ns
+from overround.ledger.audit import find_journal
 from overround.ledger.check import check
 from overround.ledger.database import URL_VARIABLE, open_engine, resolve_url
 from overround.ledger.journal import Journal
@@ -72,8 +73,7 @@ class Scene:
         engine = open_engine(resolve_url(self.url, self.folder, {}), reads=True)
         try:
             with engine.begin() as connection:
-                found = text("SELECT max(sequence) FROM journals WHERE superseded = 0")
-                return int(connection.execute(found).scalar() or 0)
+                return int(find_journal(connection, self.folder / "journal")["sequence"])
         finally:
             engine.dispose()
 
