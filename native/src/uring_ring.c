@@ -348,7 +348,8 @@ static void flush_when_due(struct ovr_uring *uring)
     uring->flush_due_ns = ovr_feed_next_deadline(uring->config.feed);
 }
 
-static void wait_for_work(struct ovr_uring *uring)
+/* Returns 0, or a negative errno that waiting again would only repeat. */
+static int wait_for_work(struct ovr_uring *uring)
 {
     struct io_uring_cqe *cqe;
     struct __kernel_timespec patience = {.tv_sec = 1};
@@ -360,7 +361,10 @@ static void wait_for_work(struct ovr_uring *uring)
         }
     }
     uring->entered++;
-    io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &patience, NULL);
+    int status = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &patience, NULL);
+    bool passing = status >= 0 || status == -ETIME || status == -EINTR || status == -EAGAIN ||
+                   status == -EBUSY || status == -ENOMEM;
+    return passing ? 0 : status;
 }
 
 /* Spins in user memory only: the kernel raises a flag when there is something to fetch. */
@@ -431,8 +435,8 @@ int ovr_uring_run(struct ovr_uring *uring)
     while (!atomic_load(&uring->stopping)) {
         if (uring->config.shape == OVR_URING_SPIN) {
             spin_for_work(uring);
-        } else {
-            wait_for_work(uring);
+        } else if ((status = wait_for_work(uring)) != 0) {
+            return status;
         }
         atomic_store(&uring->kicked, false);
         pthread_mutex_lock(&uring->mutex);

@@ -18,7 +18,7 @@ static void records_have_no_implicit_padding(void)
     CHECK(offsetof(struct ovr_intent, spare) == 136);
     CHECK(offsetof(struct ovr_report, spare) == 104);
     CHECK(offsetof(struct ovr_account, spare) == 88);
-    CHECK(offsetof(struct ovr_roster, spare) == 184);
+    CHECK(offsetof(struct ovr_roster, spare) == 200);
     CHECK(sizeof(struct ovr_meters) == 8 * 128 + 8 * 16 * 516);
 }
 

@@ -21,6 +21,9 @@ int main(void)
 #include <sys/socket.h>
 
 #include "../src/uring_internal.h"
+#include "overround/clock.h"
+#include "overround/feed.h"
+#include "overround/meters.h"
 #include "overround/uring_links.h"
 #include "overround/uring_probe.h"
 #include "overround/ws_frame.h"
@@ -362,7 +365,7 @@ static void a_thread_takes_a_hundred_completions_in_one_round(uint32_t shape)
     uint32_t slot;
     CHECK(pthread_create(&thread, NULL, drive, uring) == 0);
     for (uint32_t i = 0; i < COUNT; i++) {
-        servers[i] = connect_one(uring, i + 1, &slot); /* opened from a thread that may not submit */
+        servers[i] = connect_one(uring, i + 1, &slot); /* from a thread that may not submit */
     }
     tell_text(servers[0], "settle");
     await_threads_messages(1);
@@ -390,6 +393,67 @@ static void threads_take_a_hundred_completions_in_one_round(void)
 {
     a_thread_takes_a_hundred_completions_in_one_round(OVR_URING_WAIT);
     a_thread_takes_a_hundred_completions_in_one_round(OVR_URING_SPIN);
+}
+
+/* One market's book, bid and ask of one size. */
+#define BOOK(bid, ask, size)                                                                      \
+    "{\"market\":\"0x1\",\"asset_id\":\"1\",\"timestamp\":\"7\",\"hash\":\"\","                        \
+    "\"bids\":[{\"price\":\"" bid "\",\"size\":\"" size "\"}],"                                     \
+    "\"asks\":[{\"price\":\"" ask "\",\"size\":\"" size "\"}],\"event_type\":\"book\"}"
+
+static const char *const BOOKS[] = {BOOK("0.4", "0.6", "5"), BOOK("0.3", "0.7", "9")};
+
+static void tell_book(int server, unsigned which)
+{
+    uint8_t frame[512] = {0x81, 126};
+    size_t length = strlen(BOOKS[which]);
+    frame[2] = (uint8_t)(length >> 8);
+    frame[3] = (uint8_t)length;
+    memcpy(frame + 4, BOOKS[which], length);
+    while (send(server, frame, 4 + length, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        usleep(100);
+    }
+}
+
+/* What Python does to the engine meanwhile, a call at a time under the mutex; TSan looks on. */
+static void an_engine_is_shared_under_the_mutex(void)
+{
+    enum { FRAMES = 3000 };
+    struct ovr_feed_config books = {.markets_capacity = 4, .learn = 1, .burst_ns = 100000,
+                                    .frame_bytes_max = LIMIT, .hash_pending_ns = 1000000};
+    struct ovr_feed *feed = ovr_feed_create(&books);
+    struct ovr_uring_config config = {.feed = feed, .links_max = LINKS, .frame_bytes_max = LIMIT,
+                                      .shape = OVR_URING_WAIT, .burst_ns = books.burst_ns};
+    int error;
+    uint32_t slot, wanted[4];
+    pthread_t thread;
+    struct ovr_feed_result result;
+    struct ovr_uring *uring = ovr_uring_create(&config, &error);
+    CHECK(uring != NULL && pthread_create(&thread, NULL, drive, uring) == 0);
+    int server = connect_one(uring, 1, &slot);
+    for (unsigned i = 0; i < FRAMES; i++) {
+        tell_book(server, i % 2);
+        ovr_uring_lock(uring);
+        ovr_feed_untrust(feed, 0, OVR_CAUSE_SILENCE, ovr_clock_ns());
+        ovr_feed_take_resync(feed, wanted, 4);
+        ovr_feed_flush(feed, ovr_clock_ns(), &result);
+        ovr_uring_unlock(uring);
+    }
+    uint64_t frames = 0;
+    for (int ms = 0; ms < PATIENCE_MS && frames < FRAMES; ms++) {
+        usleep(1000);
+        ovr_uring_lock(uring);
+        frames = ovr_feed_counter(feed, OVR_METER_FRAMES);
+        ovr_uring_unlock(uring);
+    }
+    CHECK(frames == FRAMES);
+    ovr_uring_stop(uring);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(ovr_feed_counter(feed, OVR_METER_SNAPSHOTS) == FRAMES);
+    CHECK(ovr_feed_market_at(feed, 0) != NULL && ovr_feed_trusted_count(feed) <= 1);
+    ovr_uring_destroy(uring);
+    ovr_feed_destroy(feed);
+    close(server);
 }
 
 /* The descriptor of a deferring ring never becomes readable, so a guest must not defer; and a
@@ -423,6 +487,7 @@ int main(void)
     RUN(an_endless_answer_is_refused);
     RUN(slots_are_bounded_and_used_again);
     RUN(threads_take_a_hundred_completions_in_one_round);
+    RUN(an_engine_is_shared_under_the_mutex);
     return 0;
 }
 

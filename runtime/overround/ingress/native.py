@@ -218,7 +218,7 @@ class NativeLinks:
 
     def poll(self) -> None:
         """Tell the owner what came since the last time; a thread of its own wakes us seldom."""
-        if self._shape is not Shape.LOOP:
+        if not self._stopped:
             self._on_ready()
 
     def gauges(self) -> dict[Value, int]:

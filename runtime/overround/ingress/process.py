@@ -9,7 +9,6 @@ starts it again; whatever the venue sends or fails to send is counted.
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,11 +33,10 @@ from overround.ingress.feed import (
     Send,
     Untrust,
 )
-from overround.ingress.native import GuardedEngine, NativeLinks
+from overround.ingress.links import make_links
+from overround.ingress.native import GuardedEngine
 from overround.ingress.rest import BookFetcher
 from overround.ingress.takeover import distrust_board
-from overround.ingress.transport import Links
-from overround.ingress.uring import Shape, choose_shape
 from overround.layout.board import UntrustCause
 from overround.layout.catalog import MarketStatus
 from overround.observe.metrics import Histogram, Value
@@ -134,7 +132,9 @@ class IngressProcess:
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
         self._burst_ns = settings.ingress.burst_ms * NS_PER_MS
-        self._links = self._make_links(settings)
+        self._links = make_links(
+            settings, self, self._engine, self._tap, self._board.capacity, self._fail
+        )
         self._fetcher = BookFetcher(
             settings.venue,
             answer_bytes_max=settings.ingress.frame_bytes_max,
@@ -152,35 +152,6 @@ class IngressProcess:
         self._full_collect = False
         self._log.info("took over", generation=generation, repaired=repaired, withdrawn=withdrawn)
 
-    def _make_links(self, settings: Settings) -> Links | NativeLinks:
-        """Return the transport that the settings and the machine allow."""
-        url, ingress = settings.venue.ws_market_url, settings.ingress
-        connect_timeout_s = settings.venue.request_timeout_ms / 1_000
-        shape, cause = choose_shape(ingress.native, Shape(ingress.native_shape))
-        if shape is None:
-            if ingress.native != "off":
-                self._log.warning("no io_uring: picows serves the market sockets", cause=cause)
-            return Links(
-                url,
-                self,
-                frame_bytes_max=ingress.frame_bytes_max,
-                connect_timeout_s=connect_timeout_s,
-                on_fatal=self._fail,
-            )
-        self._log.info("io_uring serves the market sockets", shape=shape.value)
-        return NativeLinks(
-            url,
-            self,
-            frame_bytes_max=ingress.frame_bytes_max,
-            connect_timeout_s=connect_timeout_s,
-            on_fatal=self._fail,
-            shape=shape,
-            engine=self._engine,
-            tap=self._tap,
-            burst_ns=self._burst_ns,
-            cpus=ingress.native_cpus,
-        )
-
     # -- life ------------------------------------------------------------------------------
 
     async def serve(self) -> int:
@@ -189,9 +160,7 @@ class IngressProcess:
         if self._member.should_stop():
             self._stop.set()
         # Everything allocated so far stays: the collector need never look at it again.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        self._collector.settle()
         try:
             self._on_tick()
             if self._busy_loop:
@@ -207,7 +176,7 @@ class IngressProcess:
             await self._fetcher.stop()
             if self._tap is not None:
                 self._tap.close()
-            gc.enable()
+            self._collector.end()
         if self._failure is not None:
             raise self._failure
         return 0
@@ -370,7 +339,7 @@ class IngressProcess:
         meters.set(Value.SOCKETS, self._feed.sockets_open)
         for value, amount in self._links.gauges().items():
             meters.set(value, amount)
-        gc.collect(2 if self._full_collect else 1)
+        self._collector.quiet(thorough=self._full_collect)
         self._full_collect = False
 
     def _time_feed(self, now_ns: int) -> None:
