@@ -1,0 +1,17 @@
+"""One module a stage; ``REGISTRY`` names who measures which row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rows import decode, ring
+from runner.judge import Row
+from runner.kit import Kit
+
+Measure = Callable[[Kit, list[str]], list[Row]]
+
+REGISTRY: dict[str, Measure] = {
+    **dict.fromkeys(("ring_hop", "ring_rate"), ring.measure),
+    **dict.fromkeys(("decode_change", "decode_snapshot"), decode.measure),
+}
+"""Row id to the function that measures it; rows that share one are measured in one go."""

@@ -1,0 +1,1 @@
+"""What turns measurements into rows: compiling, peers, judging, host record, report."""

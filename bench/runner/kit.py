@@ -1,0 +1,154 @@
+"""What every measurement gets handed: compiled programs, the host's facts, how long to run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.judge import Series
+
+__all__ = ["BUILD", "ROOT", "CannotMeasure", "Kit"]
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "bench"
+NATIVE = ROOT / "native"
+FLOOR_FLAGS = ("-O3", "-march=native")
+"""A floor may use whatever this machine has."""
+SUBJECT_FLAGS = ("-O3", "-DNDEBUG", "-fPIC")
+"""As CMake builds the module for release: no instructions beyond the architecture's base."""
+
+
+class CannotMeasure(Exception):
+    """Something this row needs is not here; the text says what."""
+
+
+@dataclass(slots=True)
+class Kit:
+    """One run's settings and what it has found out."""
+
+    rounds: int = 60
+    peers: bool = True
+    fifo: bool = True
+    cpus: tuple[int, ...] = ()
+    host: dict[str, Any] = field(default_factory=dict)
+    _library: Path | None = None
+
+    def compile(self, name: str, *sources: str, flags: tuple[str, ...] = ()) -> Path:
+        """Build a program from bench/limits against the runtime's own sources; return its path.
+
+        Each source is compiled by its own language. Raises CannotMeasure with the compiler's
+        first error if it cannot be built here.
+        """
+        library = self._runtime()
+        out = BUILD / name
+        paths = [ROOT / "bench" / "limits" / source for source in sources]
+        newest = max(
+            path.stat().st_mtime
+            for path in [*paths, library, *(ROOT / "bench" / "limits").glob("*.h")]
+        )
+        if out.exists() and out.stat().st_mtime > newest:
+            return out
+        defines = [flag for flag in flags if flag.startswith("-D")]
+        objects = []
+        for path in paths:
+            tool, standard = ("gcc", "gnu11") if path.suffix == ".c" else ("g++", "c++17")
+            if shutil.which(tool) is None:
+                raise CannotMeasure(f"no {tool}: apt-get install {tool}")
+            objects.append(str(BUILD / f"{name}-{path.stem}.o"))
+            run(
+                tool, *FLOOR_FLAGS, f"-std={standard}", *defines, f"-I{NATIVE / 'include'}",
+                f"-I{ROOT / 'bench' / 'limits'}", "-c", str(path), "-o", objects[-1],
+            )  # fmt: skip
+        run(
+            "g++" if any(path.suffix == ".cpp" for path in paths) else "gcc", *objects,
+            str(library), *flags, "-lm", "-lssl", "-lcrypto", "-pthread", *self.uring_flags(),
+            "-o", str(out),
+        )  # fmt: skip
+        return out
+
+    def two_cpus(self) -> list[str]:
+        """Return why rows that need two CPUs must not be judged; raises if there is one only."""
+        if len(self.cpus) < 2:
+            raise CannotMeasure("needs two CPUs, and may use one only")
+        pair = str(self.host.get("pair", ""))
+        if pair == "cores of their own":
+            return []
+        return [f"the two CPUs are not known to be cores of their own ({pair})"]
+
+    @staticmethod
+    def uring_flags() -> tuple[str, ...]:
+        """Return what links liburing, if it is there."""
+        found = Path("/usr/include/liburing.h").exists()
+        return ("-l:liburing.a",) if found else ()
+
+    def _runtime(self) -> Path:
+        """Return the runtime's C code as a static library, with the module's own flags."""
+        if self._library is not None:
+            return self._library
+        if shutil.which("gcc") is None:
+            raise CannotMeasure("no C compiler: apt-get install gcc libc6-dev libssl-dev")
+        folder = BUILD / "runtime"
+        folder.mkdir(parents=True, exist_ok=True)
+        sources = sorted((NATIVE / "src").glob("*.c"))
+        newest_header = max(
+            path.stat().st_mtime
+            for path in (*(NATIVE / "include").rglob("*"), *(NATIVE / "src").glob("*.h"))
+        )
+        flags = list(SUBJECT_FLAGS)
+        if self.uring_flags():
+            flags.append('-DOVR_LIBURING="bench"')
+        objects, stale = [], False
+        for source in sources:
+            item = folder / f"{source.stem}.o"
+            objects.append(str(item))
+            if item.exists() and item.stat().st_mtime > max(source.stat().st_mtime, newest_header):
+                continue
+            stale = True
+            run("gcc", *flags, "-std=gnu11", f"-I{NATIVE / 'include'}", "-c", str(source),
+                "-o", str(item))  # fmt: skip
+        library = BUILD / "libovr.a"
+        if stale or not library.exists():
+            library.unlink(missing_ok=True)
+            run("ar", "rcs", str(library), *objects)
+        self._library = library
+        return library
+
+    def series(self, program: Path, *arguments: str, timeout_s: float = 120) -> dict[str, Series]:
+        """Run a program; return the series it printed (lines of ``name p50 [p99]``)."""
+        environment = {**os.environ, "BENCH_FIFO": "1" if self.fifo else "0",
+                       "BENCH_CPUS": ",".join(map(str, self.cpus))}  # fmt: skip
+        try:
+            done = subprocess.run(
+                [str(program), *arguments], capture_output=True, text=True, check=False,
+                timeout=timeout_s, env=environment,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as late:
+            raise CannotMeasure(f"{program.name} took longer than {timeout_s:.0f} s") from late
+        if done.returncode:
+            raise CannotMeasure(f"{program.name} failed: {last_line(done.stderr)}")
+        found: dict[str, Series] = {}
+        for line in done.stdout.splitlines():
+            name, *figures = line.split()
+            series = found.setdefault(name, Series())
+            series.p50.append(float(figures[0]))
+            if len(figures) > 1:
+                series.p99.append(float(figures[1]))
+        return found
+
+
+def last_line(text: str) -> str:
+    """Return the last line that says something."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def run(*command: str) -> None:
+    """Run a build step; raises CannotMeasure with its last line if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+        raise CannotMeasure(f"{command[0]}: {errors[0].strip()}")
