@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
@@ -79,7 +80,7 @@ def unmeasured(id_: str, why: str, **more: Any) -> Row:
 def blocks_of(values: Sequence[float]) -> list[float]:
     """Return the medians of consecutive parts, ``BLOCKS`` of them."""
     edges = [len(values) * block // BLOCKS for block in range(BLOCKS + 1)]
-    return [median(values[first:last]) for first, last in zip(edges, edges[1:], strict=False)]
+    return [median(values[first:last]) for first, last in pairwise(edges)]
 
 
 def judge(

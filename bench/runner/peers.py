@@ -81,8 +81,7 @@ def run(kit: Kit, name: str, *arguments: str) -> dict[str, Any]:
         MISSING[name] = last_line(done.stderr)
         return {}
     found: dict[str, Any] = json.loads(done.stdout)
-    for peer, why in found.pop("missing", {}).items():
-        MISSING[peer] = why
+    MISSING.update(found.pop("missing", {}))
     return found
 
 

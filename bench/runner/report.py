@@ -107,6 +107,7 @@ def spark(counts: Sequence[int]) -> str:
 def machine(host: dict[str, Any]) -> list[str]:
     """Return what was measured on, as Markdown list items."""
     packages = ", ".join(f"{name} {v}" for name, v in host["packages"].items() if v)
+    dirty = " with uncommitted changes" if host["uncommitted"] else ""
     return [
         f"- {host['cpu']}, {host['cpus']} CPUs ({host.get('pair', 'pair unknown')}), "
         f"{'virtual' if host['virtual'] else 'bare metal'}, kernel {host['kernel']}, "
@@ -114,8 +115,7 @@ def machine(host: dict[str, Any]) -> list[str]:
         f"- {host['compiler']}; Python {host['python']}; {packages}",
         f"- CPUs used {host['cpus_used']}, FIFO {host['fifo']}, load {host['load']}, "
         f"isolated CPUs {host['isolated'] or 'none'}",
-        f"- commit {host['commit'][:12]}{' with uncommitted changes' if host['uncommitted'] else ''}"
-        f", {host['date']}, {host.get('seconds', 0)} s",
+        f"- commit {host['commit'][:12]}{dirty}, {host['date']}, {host.get('seconds', 0)} s",
     ]
 
 
