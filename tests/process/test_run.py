@@ -45,7 +45,7 @@ def write_config(folder: Path, exchange: dict[str, Any], mode: str) -> Path:
         + f'[account]\nprivate_key_env = "{KEY_VARIABLE}"\n'
         f"[detect]\nsize_max_lots = {800 * 10**6}\n"
         f"[risk]\norder_notional_max_micro = {1_000 * 10**6}\n"
-        f"[supervise]\ncpus = {cpus}\n"
+        f"[cpu]\ncpus = {cpus}\n"
     )
     return path
 
@@ -109,5 +109,5 @@ def test_cpu_that_is_not_ours_is_refused_by_name(tmp_path: Path, exchange: dict[
         timeout=60,
     )
     assert done.returncode == 1
-    assert "supervise.cpus names CPU 4095" in done.stderr.strip().splitlines()[-1]
+    assert "cpu.cpus names CPU 4095" in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr

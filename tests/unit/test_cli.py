@@ -15,7 +15,7 @@ import pytest
 from overround.cli.demo import start_exchange
 from overround.cli.output import format_ns, print_report
 from overround.cli.progress import progress_line
-from overround.config.schema import ARMED_VARIABLE, Account, Mode, Supervise
+from overround.config.schema import ARMED_VARIABLE, Account, Memory, Mode
 from overround.errors import HostError
 from overround.host import allocator
 from overround.host.check.finding import Verdict
@@ -179,12 +179,10 @@ def test_arming_is_said_at_each_start_and_never_inherited():
     environment = {ARMED_VARIABLE: "1"}
     variable = Account().private_key_env
     for role in ("ingress", "detector", "executor"):
-        assert ARMED_VARIABLE not in child_environment(role, Supervise(), variable, environment)
-    armed = child_environment("executor", Supervise(), variable, {}, armed=True)
+        assert ARMED_VARIABLE not in child_environment(role, Memory(), variable, environment)
+    armed = child_environment("executor", Memory(), variable, {}, armed=True)
     assert armed[ARMED_VARIABLE] == "1"
-    assert ARMED_VARIABLE not in child_environment(
-        "detector", Supervise(), variable, {}, armed=True
-    )
+    assert ARMED_VARIABLE not in child_environment("detector", Memory(), variable, {}, armed=True)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from overround.cli.stat import read_instance
-from overround.config.schema import Account, Capacity, Mode, Settings, Supervise
+from overround.config.schema import Account, Capacity, Memory, Mode, Settings, Supervise
 from overround.errors import HostError, LayoutError, SafetyError
 from overround.layout.catalog import SET_NONE, MarketStatus
 from overround.observe.metrics import Histogram, Value
@@ -121,19 +121,19 @@ def test_market_without_known_fee_says_so(instance: Instance):
 def test_only_the_executor_gets_the_key():
     environment = {KEY: "secret", "PATH": "/bin"}
     for role in ("ingress", "detector"):
-        assert KEY not in child_environment(role, Supervise(), KEY, environment)
-    assert child_environment("executor", Supervise(), KEY, environment)[KEY] == "secret"
+        assert KEY not in child_environment(role, Memory(), KEY, environment)
+    assert child_environment("executor", Memory(), KEY, environment)[KEY] == "secret"
 
 
 def test_jemalloc_is_for_detectors_and_may_be_demanded(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(supervised, "find_jemalloc", lambda: "/lib/libjemalloc.so.2")
-    assert "LD_PRELOAD" in child_environment("detector", Supervise(), KEY, {})
-    assert "LD_PRELOAD" not in child_environment("detector", Supervise(jemalloc="off"), KEY, {})
-    assert "LD_PRELOAD" not in child_environment("executor", Supervise(), KEY, {})
+    assert "LD_PRELOAD" in child_environment("detector", Memory(), KEY, {})
+    assert "LD_PRELOAD" not in child_environment("detector", Memory(jemalloc="off"), KEY, {})
+    assert "LD_PRELOAD" not in child_environment("executor", Memory(), KEY, {})
     monkeypatch.setattr(supervised, "find_jemalloc", lambda: None)
-    assert "LD_PRELOAD" not in child_environment("detector", Supervise(), KEY, {})
+    assert "LD_PRELOAD" not in child_environment("detector", Memory(), KEY, {})
     with pytest.raises(HostError, match="apt-get install libjemalloc2"):
-        child_environment("detector", Supervise(jemalloc="on"), KEY, {})
+        child_environment("detector", Memory(jemalloc="on"), KEY, {})
 
 
 def test_restarts_are_limited_within_a_window(tmp_path: Path):

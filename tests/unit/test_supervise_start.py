@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overround.config.schema import Capacity, Settings, Supervise
+from overround.config.schema import Capacity, Memory, Settings
 from overround.errors import ConfigError, HostError
 from overround.shm.names import list_runs
 from overround.supervise import process as supervised
@@ -36,7 +36,7 @@ def test_a_library_that_is_missing_leaves_no_region(
         instance=NAME,
         run_dir=tmp_path,
         capacity=Capacity(markets=4),
-        supervise=Supervise(jemalloc="on"),
+        memory=Memory(jemalloc="on"),
     )
     with pytest.raises(HostError, match="libjemalloc2"):
         Supervisor(settings)

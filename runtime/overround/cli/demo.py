@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from overround.config.schema import Settings
 
 READY_TIMEOUT_S = 60
-PIN_CPUS_MIN = 4
-"""With fewer CPUs than processes, pinning only makes them wait for each other."""
-
 KEY_VARIABLE = "OVERROUND_DEMO_KEY"
 DISCOVERY_INTERVAL_S = 2
 
@@ -84,7 +81,6 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
     """Return the settings of a demo against the exchange that printed this ready line."""
     from overround.config.load import settings_from
 
-    allowed = sorted(os.sched_getaffinity(0))
     return settings_from(
         {
             "instance": f"demo-{os.getpid()}",
@@ -116,7 +112,6 @@ def demo_settings(ready: dict[str, Any], folder: Path) -> Settings:
             },
             "execute": {"plan_worst_max_micro": 1_000 * MICRO_PER_UNIT},
             "ingress": {"hash_audit_every": 4, "silence_ms": 5_000},
-            "supervise": {"cpus": allowed[:3] if len(allowed) >= PIN_CPUS_MIN else ()},
         },
         where="demo",
     )

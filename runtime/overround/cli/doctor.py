@@ -39,7 +39,7 @@ def doctor(
         from overround.config.load import load_settings
 
         settings = load_settings(config)
-    hot = set(settings.supervise.cpus) if settings is not None else set()
+    hot = set(settings.cpu.cpus) if settings is not None else set()
     hot = hot or set(spare(tree))
     findings = list(run_checks(tree, hot))
     if jitter:  # where no CPU is kept apart, one of them shows what to expect

@@ -46,6 +46,9 @@ def print_report(report: dict[str, Any]) -> None:
             f"  process {name:<12} pid {process['pid']:<8} "
             + _pairs({key: value for key, value in process.items() if key != "pid"})
         )
+    for name, place in report.get("placement", {}).items():
+        print(f"  {name} waits: {place['wait']} ({place['wait_reason']})")
+        print(f"  {name} sits on: {place['got']['cpus'] or 'no CPU now'} ({place['cpu_reason']})")
 
 
 def _pairs(values: dict[str, Any]) -> str:

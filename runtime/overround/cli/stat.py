@@ -39,6 +39,7 @@ def read_instance(instance: str | None) -> dict[str, Any]:
     from overround.shm.roster import Roster
     from overround.shm.segment import Segment
     from overround.supervise.instance import MODE_NUMBERS
+    from overround.supervise.placed import region_placement
     from overround.supervise.report import build_report
 
     runs = [found for found in list_runs() if found.alive]
@@ -62,6 +63,7 @@ def read_instance(instance: str | None) -> dict[str, Any]:
             return MetersView(opened[-1])
 
         report = build_report(roster.processes(), meters)
+        report["regions"] = region_placement(roster.regions())
         modes = {number: name for name, number in MODE_NUMBERS.items()}
         report["mode"] = modes.get(roster.mode, "unknown")
         report["instance"] = runs[0].instance

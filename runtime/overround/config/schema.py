@@ -7,6 +7,7 @@ Unknown keys are refused, so that a misspelt limit cannot silently stay at its d
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -158,8 +159,6 @@ class Detect(_Section):
     """After an intent on a set, the set is left alone this long: orders are in flight."""
     intent_ttl_ms: Milliseconds = 500
     """An intent older than this is refused by the executor."""
-    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 20
-    """Spin this long before sleeping on the futex; 0 on shared CPUs."""
 
 
 class Risk(_Section):
@@ -336,10 +335,48 @@ class Supervise(_Section):
     """Window in which restarts_max counts."""
     stop_timeout_ms: Milliseconds = 5_000
     """A process that has not stopped by then is killed."""
-    cpus: tuple[int, ...] = ()
-    """CPUs to pin ingress, detectors, executor to, in that order; empty pins nothing."""
+
+
+class Cpu(_Section):
+    """Where processes run, and how they wait."""
+
+    pin: Annotated[str, Field(pattern="^(auto|off)$")] = "auto"
+    """auto gives each process a core of its own where we have at least four, with its
+    hyper-threads left idle; off leaves that to the kernel."""
+    cpus: tuple[Annotated[int, Field(ge=0, le=4_095)], ...] = ()
+    """CPUs for ingress, detectors, executor, in that order; empty lets pin choose them."""
+    interface: str = ""
+    """Network card on whose memory node we sit; empty takes the card of the default route."""
+    wait: Annotated[str, Field(pattern="^(auto|spin|adaptive|sleep)$")] = "auto"
+    """auto spins for ever on CPUs that are kept apart, else a moment before each sleep. Below four
+    cores nobody spins for ever, and no more processes spin than there are cores."""
+    spin_us: Annotated[int, Field(ge=0, le=1_000_000)] = 20
+    """How long adaptive spins before it sleeps: four times what a wake-up costs."""
+    partition: bool = False
+    """Keep the chosen CPUs apart by an isolated partition of cgroup v2 while the instance runs;
+    needs root. Where it cannot be had, one line says why."""
+    fifo_priority: Annotated[int, Field(ge=0, le=50)] = 0
+    """Real-time priority of the executor's loop; 0 none. Not where it spins, and not without the
+    kernel's throttle: it could lock a CPU up."""
+
+
+class Memory(_Section):
+    """The heap of each process."""
+
     jemalloc: Annotated[str, Field(pattern="^(auto|on|off)$")] = "auto"
-    """Detectors under jemalloc: auto where installed, on demands it, off never."""
+    """jemalloc by preload: auto where installed, on demands it, off never."""
+    jemalloc_for: tuple[str, ...] = ("detector",)
+    """Roles that run under it: ingress, detector, executor."""
+    growth_max_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 512
+    """Objects are collected young, between messages. A process that has grown by this much since
+    its start (or the last time) collects everything at once, counted: it stops for that long."""
+
+
+_MOVED = (
+    ("supervise", "cpus", "cpu"),
+    ("supervise", "jemalloc", "memory"),
+    ("detect", "spin_us", "cpu"),
+)
 
 
 class Settings(_Section):
@@ -360,6 +397,25 @@ class Settings(_Section):
     execute: Execute = Execute()
     ledger: Ledger = Ledger()
     supervise: Supervise = Supervise()
+    cpu: Cpu = Cpu()
+    memory: Memory = Memory()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, table: object) -> object:
+        """Take settings from where they stood before 0.1.0."""
+        if not isinstance(table, Mapping):
+            return table
+        found = dict(table)
+        for old, key, new in _MOVED:
+            section = found.get(old)
+            if isinstance(section, Mapping) and key in section:
+                target = found.get(new, {})
+                if not isinstance(target, Mapping) or key in target:
+                    raise ValueError(f"{old}.{key} is now {new}.{key}: remove the old one")
+                found[old] = {name: value for name, value in section.items() if name != key}
+                found[new] = {**target, key: section[key]}
+        return found
 
     @property
     def instance_dir(self) -> Path:

@@ -6,8 +6,6 @@ few milliseconds at most, so that beats, timers and the sweep of standing edges 
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 import structlog
 
@@ -25,6 +23,7 @@ from overround.layout.board import BOARD
 from overround.layout.catalog import CATALOG
 from overround.layout.report import REPORT
 from overround.layout.target import TARGET
+from overround.seat.collector import Collector
 from overround.shm.broadcast import BroadcastReader
 from overround.shm.member import Member
 from overround.shm.segment import Segment
@@ -103,13 +102,18 @@ def run(member: Member, settings: Settings, *, fee: FeeRule = fee_bound_micro) -
     )
     scanner.follows_books = host.follows_books
     reports = [BroadcastReader(member.open(key)) for key in member.keys("reports-")]
-    gc.collect()
-    gc.freeze()
+    collector = Collector(member.meters, settings.memory.growth_max_mib)
+    collector.settle()
     host.start(monotonic_ns())
     log.info("detector ready", sets=scanner.sets, strategies=list(detect.strategies))
     beat_ns = supervise.beat_interval_ms * NS_PER_MS
-    spin_ns = detect.spin_us * NS_PER_US
-    _loop(member, scanner, host, writer, shards, reports, targets, spin_ns, beat_ns)
+    wait_ns = min(beat_ns, WAIT_NS if len(shards) == 1 else WAIT_SHARDS_NS)
+    if settings.cpu.wait == "spin":  # all of the wait, and no sleep after it
+        wait = (0, wait_ns)
+    else:
+        wait = (wait_ns, settings.cpu.spin_us * NS_PER_US)
+    _loop(member, scanner, host, writer, shards, reports, targets, collector, wait, beat_ns)
+    collector.end()
     host.stop(monotonic_ns())
     return 0
 
@@ -122,11 +126,13 @@ def _loop(
     shards: list[Shard],
     reports: list[BroadcastReader],
     targets: Segment,
-    spin_ns: int,
+    collector: Collector,
+    wait: tuple[int, int],
     beat_ns: int,
 ) -> None:
+    """``wait``: longest sleep of an idle turn, and the spin before it, in ns."""
     news = np.zeros(REPORTS_BATCH, REPORT)
-    wait_ns = min(beat_ns, WAIT_NS if len(shards) == 1 else WAIT_SHARDS_NS)
+    timeout_ns, spin_ns = wait
     beat_due_ns = timer_due_ns = 0
     ready = False
     while not member.should_stop():
@@ -144,6 +150,7 @@ def _loop(
         if now_ns >= timer_due_ns:
             timer_due_ns = now_ns + TIMER_NS
             host.timer(now_ns)
+            collector.quiet(busy=work > 0)
         if now_ns >= beat_due_ns:
             beat_due_ns = now_ns + beat_ns
             member.beat(now_ns)
@@ -152,4 +159,4 @@ def _loop(
             ready = True
             member.ready()
         if work == 0:
-            shards[0].changes.wait(wait_ns, spin_ns=spin_ns)
+            shards[0].changes.wait(timeout_ns, spin_ns=spin_ns)

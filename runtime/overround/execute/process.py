@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from random import Random
@@ -25,7 +24,7 @@ from overround.errors import HostError, OverroundError
 from overround.execute.account import AccountDesk, obtain_credentials
 from overround.execute.client import VenueClient
 from overround.execute.executor import Submission
-from overround.execute.halt import KillSwitch
+from overround.execute.halt import KillSwitch, under_way
 from overround.execute.heartbeat import DeadMan
 from overround.execute.intents import RingIntent
 from overround.execute.losses import LossWatch
@@ -46,6 +45,7 @@ from overround.ledger.export import write_ledger
 from overround.ledger.journal import Journal
 from overround.ledger.records import Reconcile, Start
 from overround.observe.metrics import Value
+from overround.seat.collector import Collector
 from overround.shm.broadcast import BroadcastWriter
 from overround.shm.kill import KillLatch, KillReason
 from overround.shm.member import Member
@@ -118,6 +118,7 @@ class ExecutorProcess:
             Slots(self._account), member.meters, self._store, self._markets
         )
         self._trade_parts: Parts | None = None
+        self._collector = Collector(member.meters, settings.memory.growth_max_mib)
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[RingWatch] = []
         self._compare = asyncio.Event()
@@ -267,13 +268,12 @@ class ExecutorProcess:
                 SpscConsumer(self._member.open(key)),
                 loop,
                 self._on_intents,
-                spin_ns=settings.detect.spin_us * clock.NS_PER_US,
+                spin_ns=settings.cpu.spin_us * clock.NS_PER_US,
+                busy=settings.cpu.wait == "spin",
                 on_failure=self._fail,
             )
             self._watches.append(watch)
-        gc.collect()
-        gc.freeze()
-        gc.disable()
+        self._collector.settle()
         for watch in self._watches:
             watch.start()
         self._member.ready()
@@ -366,7 +366,7 @@ class ExecutorProcess:
                 self._overdue.add(key)
                 self._news.count(Value.SETTLE_OVERDUE)
                 self._log.warning("trade does not settle", trade=fill.trade_id)
-        gc.collect(1)
+        self._collector.quiet()
 
     def _beat(self) -> None:
         now_ns = self._now()
@@ -392,15 +392,22 @@ class ExecutorProcess:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        gc.enable()
+        self._collector.end()
         self._publisher.publish()
         write_ledger(Path(self._member.run_dir) / LEDGER_FILE, self._store.positions)
 
     async def _leave(self, desk: AccountDesk) -> None:
-        """Cancel everything, then wait for what is still to settle."""
-        await desk.cancel_all()
-        while self._store.working or self._store.positions.pending():
-            await desk.reconcile()
+        """Cancel until no order can have overtaken it, then wait for what is still to settle."""
+        store = self._store
+        cancelled = False
+        while not cancelled or store.working or store.positions.pending():
+            if not cancelled:
+                overtakes = under_way(store)
+                cancelled = await desk.cancel_all() and not overtakes
+            try:
+                await desk.reconcile()
+            except OverroundError as error:
+                self._news.notice("venue cannot be compared", error=str(error))
             await asyncio.sleep(PUBLISH_S)
 
     # -- tasks ---------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 The loop alone reads and advances the ring. The thread only adds to an eventfd that the loop
 polls, so a wake-up costs the kernel's two hand-overs and no Python: a Python thread in between
-has to be given the GIL first, which costs more than everything else.
+has to be given the GIL first, which costs more than everything else. A loop that never sleeps
+looks at the ring itself and needs no thread.
 """
 
 from __future__ import annotations
@@ -34,14 +35,20 @@ class RingWatch:
         on_intents: Callable[[list[RingIntent]], None],
         *,
         spin_ns: int,
+        busy: bool = False,
         on_failure: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
-        """Call ``on_failure`` in the loop if the ring cannot be watched any more."""
+        """Call ``on_failure`` in the loop if the ring cannot be watched any more.
+
+        ``busy`` looks at the ring in every turn of the loop and never lets the loop sleep: for a
+        process with a CPU of its own.
+        """
         self._consumer = consumer
         self._loop = loop
         self._on_intents = on_intents
         self._on_failure = on_failure
         self._spin_ns = spin_ns
+        self._busy = busy
         self._out = np.zeros(BATCH, dtype=consumer.dtype)
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop = ffi.new("uint32_t *")
@@ -50,12 +57,18 @@ class RingWatch:
 
     def start(self) -> None:
         """Begin to watch."""
+        if self._busy:
+            self._loop.call_soon(self._turn)
+            return
         self._loop.add_reader(self._bell, self._rung)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop watching; returns when the thread has ended."""
         self._ended = True
+        if self._busy:
+            os.close(self._bell)
+            return
         self._stop[0] = 1
         lib.ovr_segment_wake_all(self._consumer.segment.pointer)
         self._thread.join()
@@ -68,6 +81,12 @@ class RingWatch:
         if status != 0:
             error = OSError(status, "the bell of an intents ring cannot be rung")
             self._loop.call_soon_threadsafe(self._on_failure, error)
+
+    def _turn(self) -> None:
+        """One turn of the busy loop. An exception of ``on_intents`` ends it, and is told there."""
+        if not self._ended:
+            self.drain()
+            self._loop.call_soon(self._turn)
 
     def _rung(self) -> None:
         os.eventfd_read(self._bell)

@@ -40,6 +40,7 @@ from overround.ingress.takeover import distrust_board
 from overround.layout.board import UntrustCause
 from overround.layout.catalog import MarketStatus
 from overround.observe.metrics import Histogram, Value
+from overround.seat.collector import Collector
 from overround.shm.member import Member
 from overround.shm.slots import Slots
 from overround.shm.tap import TapKind, TapWriter
@@ -150,6 +151,7 @@ class IngressProcess:
         self._slow_due_ns = 0
         self._tap_due_ns = 0
         self._full_collect = False
+        self._collector = Collector(member.meters, settings.memory.growth_max_mib)
         self._log.info("took over", generation=generation, repaired=repaired, withdrawn=withdrawn)
 
     # -- life ------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from overround.errors import OverroundError
 from overround.ledger.database import open_engine, resolve_url, shown
 from overround.ledger.projector import CursorMoved, Projector
 from overround.ledger.writer import Options, Status
+from overround.seat.take import leave_hot
 
 __all__ = ["main"]
 
@@ -142,6 +143,7 @@ def main(arguments: list[str]) -> int:
     """Run one projector; returns its exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the executor, which tells us
     os.umask(0o077)
+    leave_hot()
     os.nice(NICE)
     folder, run_dir = Path(arguments[0]), Path(arguments[1])
     options = msgspec.json.decode(arguments[2], type=Options)

@@ -82,6 +82,21 @@ class Value(IntEnum):
     INTENTS = 55
     INTENTS_DROPPED = 56
     UNUSABLE_SKIPPED = 57
+    # every process: its place on the machine and its heap
+    PINNED = 58
+    SPINNING = 59
+    REGION_BYTES = 60
+    LOCKED_BYTES = 61
+    HUGE_BYTES = 62
+    REMOTE_BYTES = 63
+    GC_COLLECTIONS = 70
+    GC_EMERGENCIES = 71
+    GC_FOUND = 72
+    RESIDENT_BYTES = 73
+    JEMALLOC = 74
+    REAL_TIME = 75
+    ISOLATED = 76
+    PLACE_REFUSED = 77
     # executor
     INTENTS_TAKEN = 80
     INTENTS_EXPIRED = 81
@@ -149,6 +164,7 @@ class Histogram(IntEnum):
     ACK_TO_SETTLED = 11
     HTTP_WAIT = 12
     INTENT_TO_WIRE = 13
+    GC_PAUSE = 14
 
 
 class Kind(StrEnum):
@@ -182,6 +198,17 @@ _GAUGES = frozenset(
         Value.CLOCK_OFFSET_MS,
         Value.POOL_READY,
         Value.USER_TRUSTED,
+        Value.PINNED,
+        Value.SPINNING,
+        Value.REGION_BYTES,
+        Value.LOCKED_BYTES,
+        Value.HUGE_BYTES,
+        Value.REMOTE_BYTES,
+        Value.RESIDENT_BYTES,
+        Value.JEMALLOC,
+        Value.REAL_TIME,
+        Value.ISOLATED,
+        Value.PLACE_REFUSED,
     }
 )
 
@@ -245,6 +272,20 @@ _HELP: dict[Value, str] = {
     Value.INTENTS: "intents written to the executor's ring",
     Value.INTENTS_DROPPED: "intents dropped because the ring was full",
     Value.UNUSABLE_SKIPPED: "hits skipped because a book was not usable",
+    Value.PINNED: "1 while the process runs on the CPU chosen for it and nowhere else",
+    Value.SPINNING: "1 where the process waits without ever sleeping",
+    Value.REGION_BYTES: "shared regions that the process has open",
+    Value.LOCKED_BYTES: "of these, locked into memory",
+    Value.HUGE_BYTES: "of these, mapped by huge pages",
+    Value.REMOTE_BYTES: "of these, on another memory node than the process",
+    Value.GC_COLLECTIONS: "garbage collections, all of them made in quiet moments",
+    Value.GC_EMERGENCIES: "of these, made because the process had grown beyond its limit",
+    Value.GC_FOUND: "objects in dead cycles that they found",
+    Value.RESIDENT_BYTES: "memory in RAM, regions included (shared ones count in each process)",
+    Value.JEMALLOC: "1 where jemalloc serves the process, asked from inside",
+    Value.REAL_TIME: "1 where the process's loop has real-time priority",
+    Value.ISOLATED: "1 where the process's CPU is kept apart, by boot line or partition",
+    Value.PLACE_REFUSED: "what was asked of the machine for the process and refused; see its log",
     Value.INTENTS_TAKEN: "intents journaled and taken from the ring",
     Value.INTENTS_EXPIRED: "intents refused because they were too old",
     Value.INTENTS_REFUSED: "intents the risk gate refused",
@@ -309,6 +350,7 @@ STAGES: dict[Histogram, str] = {
     Histogram.ACK_TO_SETTLED: "venue's answer to settlement",
     Histogram.HTTP_WAIT: "waiting for a connection and for rate tokens before a request is sent",
     Histogram.INTENT_TO_WIRE: "from the strategy's decision to its bytes handed to the connection",
+    Histogram.GC_PAUSE: "one garbage collection: how long the process stood still",
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -55,6 +56,9 @@ class Member:
         self.role = row.role
         self.number = row.number
         self.run_dir = run_dir
+        self.row = row
+        self.on_ready: Callable[[], None] = lambda: None
+        """Called once this process serves, with all its regions open."""
         self._segments: list[Segment] = []
         self._owned: list[Segment] = []
         self.stop_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -112,7 +116,13 @@ class Member:
 
     def ready(self) -> None:
         """Say that this process serves: the supervisor waits for it."""
+        self.on_ready()
         self.meters.segment.set_state(READY)
+
+    @property
+    def segments(self) -> Sequence[Segment]:
+        """Every region this process has open."""
+        return self._segments
 
     def keys(self, prefix: str) -> list[str]:
         """Return the keys of all regions that begin with ``prefix``."""

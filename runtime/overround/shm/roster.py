@@ -13,7 +13,14 @@ from enum import IntEnum
 import numpy as np
 
 from overround.errors import InvariantError, LayoutError
-from overround.layout.roster import ROSTER, RosterKind
+from overround.layout.roster import (
+    ROSTER,
+    RosterKind,
+    SeatReason,
+    Wait,
+    WaitReason,
+    Wish,
+)
 from overround.shm.segment import Segment
 from overround.shm.slots import Slots
 
@@ -40,6 +47,11 @@ class ProcessRow:
     restarts: int
     cpu: int
     state: ProcessState
+    node: int = -1
+    wait: Wait = Wait.UNSET
+    wait_reason: WaitReason = WaitReason.UNKNOWN
+    seat_reason: SeatReason = SeatReason.UNKNOWN
+    wishes: Wish = Wish.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,7 @@ class RegionRow:
 
     key: str
     segment: str
+    node: int = -1
 
 
 ROLES = ("supervisor", "ingress", "detector", "executor", "exchange")
@@ -71,12 +84,13 @@ class Roster:
         """Mode number as written into every header."""
         return self.segment.mode
 
-    def add_region(self, key: str, segment_name: str) -> None:
+    def add_region(self, key: str, segment_name: str, node: int = -1) -> None:
         """Append a region row; supervisor only, before any process starts."""
         record = np.zeros(1, ROSTER)[0]
         record["kind"] = RosterKind.REGION
         record["name"] = key.encode("ascii")
         record["segment"] = segment_name.encode("ascii")
+        record["node"] = node
         self._slots.append(record)
 
     def add_process(self, name: str, role: str) -> int:
@@ -87,7 +101,7 @@ class Roster:
         record["name"] = name.encode("ascii")
         record["role"] = ROLES.index(role)
         record["state"] = ProcessState.STARTING
-        record["cpu"] = -1
+        record["cpu"] = record["node"] = -1
         self._slots.append(record)
         return number
 
@@ -100,6 +114,11 @@ class Roster:
                 record["restarts"] = row.restarts
                 record["cpu"] = row.cpu
                 record["state"] = row.state
+                record["node"] = row.node
+                record["wait"] = row.wait
+                record["wait_reason"] = row.wait_reason
+                record["seat_reason"] = row.seat_reason
+                record["wishes"] = row.wishes
                 self._slots.store(index, record)
                 return
         raise InvariantError(f"roster has no process {row.name!r}")
@@ -107,7 +126,8 @@ class Roster:
     def regions(self) -> Iterator[RegionRow]:
         """Yield every region in the order of its creation."""
         for _, record in self._records(RosterKind.REGION):
-            yield RegionRow(record["name"].decode("ascii"), record["segment"].decode("ascii"))
+            name, segment = (record[field].decode("ascii") for field in ("name", "segment"))
+            yield RegionRow(name, segment, int(record["node"]))
 
     def processes(self) -> Iterator[ProcessRow]:
         """Yield every process in the order of its number."""
@@ -121,6 +141,11 @@ class Roster:
                 restarts=int(record["restarts"]),
                 cpu=int(record["cpu"]),
                 state=ProcessState(int(record["state"])),
+                node=int(record["node"]),
+                wait=Wait(int(record["wait"])),
+                wait_reason=WaitReason(int(record["wait_reason"])),
+                seat_reason=SeatReason(int(record["seat_reason"])),
+                wishes=Wish(int(record["wishes"])),
             )
 
     def segment_name(self, key: str) -> str:

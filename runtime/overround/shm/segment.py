@@ -60,12 +60,14 @@ class Segment:
         run_id: int,
         mode: int = 0,
         lease: bool = False,
+        node: int = -1,
     ) -> Self:
         """Return a fresh zeroed segment; its epoch stays odd until the first ``take_over``.
 
         ``capacity`` counts records: a power of two of at least 8 for rings, 1 for meters, 0 for
         the kill latch. ``record_size`` defaults to the layout's. With ``lease`` the creator holds
-        the lease before anybody can see the name as a region. Raises HostError when the name is
+        the lease before anybody can see the name as a region. With ``node`` its pages are wanted
+        on that memory node. Raises HostError when the name is
         taken or memory is short, LayoutError when the geometry is impossible.
         """
         record_size = record_size or REGIONS[kind].record_size
@@ -90,6 +92,8 @@ class Segment:
             segment._lease_fd = lease_fd
             undo.callback(segment.unlink)
             undo.callback(segment.close)
+            if node >= 0:  # before anybody else maps the pages: then they can move
+                lib.ovr_place_bind(segment.pointer, size, node)
             segment._format(capacity, record_size, run_id, mode)
             undo.pop_all()
         return segment

@@ -1,4 +1,4 @@
-"""Where every supervised process begins: pin, join, run the role, leave.
+"""Where every supervised process begins: join, take its seat, run the role, leave.
 
 ``python -m overround.supervise.child ROSTER PROCESS DIRECTORY`` is started by the supervisor
 in a fresh interpreter: nothing is inherited, neither locks nor rings nor threads.
@@ -16,8 +16,8 @@ import structlog
 
 from overround.config.schema import Settings
 from overround.errors import OverroundError
-from overround.host.allocator import jemalloc_version
 from overround.observe.log import configure_logging
+from overround.seat.take import SHARED_VARIABLE, honour, publish, take
 from overround.shm.member import Member
 
 SETTINGS_FILE = "settings.json"
@@ -51,13 +51,17 @@ def main(arguments: list[str]) -> int:
     except OverroundError as error:
         log.error("cannot join", error=str(error))
         return error.exit_status
-    cpu = next(row.cpu for row in member.roster.processes() if row.name == process_name)
-    if cpu >= 0:
-        os.sched_setaffinity(0, {cpu})
-    # Asked of the allocator itself: a preload that failed is only a line on standard error.
-    log.info("started", role=member.role, cpu=cpu, jemalloc=jemalloc_version())
+    row = member.row
     try:
-        return _role(member.role)(member, settings)
+        taken = take(row, settings, os.environ.pop(SHARED_VARIABLE, ""))
+        member.on_ready = lambda: publish(member.meters, member.segments, row, taken)
+        log.info(
+            "started", role=row.role, cpu=row.cpu, wait=row.wait.name.lower(),
+            jemalloc=taken.jemalloc, isolated=taken.isolated, real_time=taken.fifo,
+        )  # fmt: skip
+        for refusal in taken.refused:
+            log.warning("not to be had here", wanted=refusal)
+        return _role(member.role)(member, honour(settings, row))
     except OverroundError as error:
         log.error("stopped", error=str(error))
         return error.exit_status

@@ -8,6 +8,7 @@ so the path that matters most is the one that always runs.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overround.config.schema import Settings
@@ -41,11 +42,26 @@ PLAN = (
 )
 """The processes of a standard instance, in starting order."""
 
+_WRITERS = {
+    "board": "ingress-0",
+    "changes": "ingress-0",
+    "trades": "ingress-0",
+    "account": "executor",
+    "reports": "executor",
+}
+
 
 class Instance:
     """All shared regions of one run, owned by the supervisor."""
 
-    def __init__(self, settings: Settings, plan: tuple[ProcessPlan, ...] = PLAN) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: tuple[ProcessPlan, ...] = PLAN,
+        nodes: Mapping[str, int] | None = None,
+    ) -> None:
+        """``nodes`` gives the memory node of processes; a region lies on that of its writer."""
+        self._nodes = nodes or {}
         self.settings = settings
         self.run_id = secrets.randbits(32)
         self._mode = MODE_NUMBERS[settings.mode]
@@ -100,9 +116,15 @@ class Instance:
         self._add(f"meters-{name}", RegionKind.METERS, 1)
         self.roster.add_process(name, role)
 
+    def _node(self, key: str) -> int:
+        """Return the memory node of a region's writer, -1 where there is no reason to choose."""
+        kind, _, rest = key.partition("-")
+        writer = rest if kind in ("meters", "intents", "targets") else _WRITERS.get(kind, "")
+        return self._nodes.get(writer, -1)
+
     def _add(self, key: str, kind: RegionKind, capacity: int, *, owned: bool = False) -> Segment:
         segment = self._create(key, kind, capacity, owned=owned)
-        self.roster.add_region(key, segment.name)
+        self.roster.add_region(key, segment.name, self._node(key))
         return segment
 
     def _create(self, key: str, kind: RegionKind, capacity: int, *, owned: bool) -> Segment:
@@ -113,6 +135,7 @@ class Instance:
             run_id=self.run_id,
             mode=self._mode,
             lease=owned,
+            node=self._node(key),
         )
         self._segments[key] = segment
         if owned:

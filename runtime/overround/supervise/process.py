@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from overround.clock import NS_PER_S
-from overround.config.schema import ARMED_VARIABLE, Supervise
+from overround.config.schema import ARMED_VARIABLE, Memory, Supervise
 from overround.errors import HostError
 from overround.host.allocator import MALLOC_CONF, find_jemalloc
 from overround.shm.process import start_ticks
@@ -29,14 +29,15 @@ def describe_exit(status: int) -> str:
 
 def child_environment(
     role: str,
-    settings: Supervise,
+    memory: Memory,
     key_variable: str,
     environment: Mapping[str, str],
     *,
     armed: bool = False,
 ) -> dict[str, str]:
     """Return the environment of a child: key and arming for the executor alone, jemalloc for
-    detectors. Arming is a word said at this start, never inherited from an outer environment.
+    the roles that want it. Arming is a word said at this start, never inherited from an outer
+    environment.
 
     Raises HostError if jemalloc is demanded and not installed.
     """
@@ -46,16 +47,21 @@ def child_environment(
         child.pop(key_variable, None)
     elif armed:
         child[ARMED_VARIABLE] = "1"
-    if role == "detector" and settings.jemalloc != "off":
+    if wants_jemalloc(role, memory):
         library = find_jemalloc()
         if library is not None:
             child["LD_PRELOAD"] = library
-            child["MALLOC_CONF"] = MALLOC_CONF
-        elif settings.jemalloc == "on":
+            child["MALLOC_CONF"] = MALLOC_CONF[role]
+        elif memory.jemalloc == "on":
             raise HostError(
-                "supervise.jemalloc is 'on' but jemalloc is missing: apt-get install libjemalloc2"
+                "memory.jemalloc is 'on' but jemalloc is missing: apt-get install libjemalloc2"
             )
     return child
+
+
+def wants_jemalloc(role: str, memory: Memory) -> bool:
+    """Return whether a role is meant to run under jemalloc, installed or not."""
+    return memory.jemalloc != "off" and role in memory.jemalloc_for
 
 
 class ManagedProcess:

@@ -10,6 +10,7 @@ from overround.observe.metrics import Histogram, Value
 from overround.shm.meters import MetersView
 from overround.shm.process import cpu_usage
 from overround.shm.roster import ProcessRow
+from overround.supervise.placed import placement
 
 UNTRUSTED = tuple(
     value
@@ -76,6 +77,7 @@ def build_report(
     report["counters"] = _nonzero(views.values(), Value)
     report["stage_latency_ns"] = stage_latencies(views.values())
     report["processes"] = {row.name: _process(row, *usage(row.pid)) for row in rows}
+    report["placement"] = placement(rows, views)
     return report
 
 
@@ -91,8 +93,10 @@ def stage_latencies(views: Iterable[MetersView]) -> dict[str, dict[str, int]]:
     for view in views:
         for stage in Histogram:
             seen = view.histogram(stage)
-            if seen.count:
-                stages[stage.name.lower()] = {
+            name = stage.name.lower()
+            # What several processes time is shown as the worst of them has it.
+            if seen.count and seen.max >= stages.get(name, {"max": 0})["max"]:
+                stages[name] = {
                     "p50": seen.percentile(50),
                     "p99": seen.percentile(99),
                     "max": seen.max,

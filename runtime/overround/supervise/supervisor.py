@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,15 +21,18 @@ import structlog
 from overround.clock import NS_PER_MS, epoch_s, monotonic_ns
 from overround.config.schema import Mode, Settings
 from overround.errors import ConfigError, HostError, OverroundError, SafetyError
+from overround.host.notify import notify
 from overround.observe.metrics import Value
+from overround.seat.take import SHARED_VARIABLE
 from overround.shm.kill import KillReason
 from overround.shm.member import READY
 from overround.shm.names import list_runs, remove_stale
 from overround.shm.process import cpu_usage, start_ticks
-from overround.shm.roster import ProcessRow, ProcessState
+from overround.shm.roster import ProcessState
 from overround.supervise.child import SETTINGS_FILE
 from overround.supervise.discovery import CatalogWriter, Discovery, keep_discovering
 from overround.supervise.instance import PLAN, Instance, ProcessPlan
+from overround.supervise.placing import Placing
 from overround.supervise.process import (
     FATAL_STATUSES,
     ManagedProcess,
@@ -41,6 +45,9 @@ from overround.supervise.report import build_report
 WATCH_INTERVAL_S = 0.02
 READY_TIMEOUT_MS = 90_000
 """A first start compiles kernels and may share its CPU with a build."""
+
+NOTIFY_INTERVAL_NS = 1_000 * NS_PER_MS
+"""How often systemd's watchdog hears of us, where the unit asks for it."""
 
 DRAIN_TIMEOUT_MS = 5_000
 """How long open fills may take to settle once no new intent is made."""
@@ -77,6 +84,7 @@ class Supervisor:
         self._log = structlog.get_logger()
         self._stop = asyncio.Event()
         self._usage_at_end: dict[int, tuple[int, float]] = {}
+        self._notify_due_ns = 0
         require_armed(settings, armed)
         _refuse_a_second(settings.instance)
         # All that may be refused comes before the regions: without a supervisor none removes them.
@@ -84,19 +92,25 @@ class Supervisor:
         environments = {
             plan.name: child_environment(
                 plan.role,
-                settings.supervise,
+                settings.memory,
                 settings.account.private_key_env,
                 environment,
                 armed=armed,
             )
             for plan in PLAN
         }
+        self.placing = Placing(settings, PLAN)
+        for child in environments.values():
+            child[SHARED_VARIABLE] = self.placing.shared
         removed = remove_stale(epoch_s())
         if removed:
             self._log.warning("removed what a dead instance left behind", segments=len(removed))
-        self.instance = Instance(
-            settings, (*PLAN, *(ProcessPlan(name, "exchange") for name in self._external))
-        )
+        outside = (ProcessPlan(name, "exchange") for name in self._external)
+        try:
+            self.instance = Instance(settings, (*PLAN, *outside), self.placing.nodes)
+        except BaseException:
+            self.placing.end()
+            raise
         self.processes = {
             plan.name: ManagedProcess(
                 plan.name,
@@ -108,7 +122,8 @@ class Supervisor:
             for plan in PLAN
         }
         self._catalog = CatalogWriter(self.instance.catalog)
-        self._rows = {row.name: row for row in self.instance.roster.processes()}
+        rows = self.instance.roster.processes()
+        self._rows = {row.name: self.placing.seat(row) for row in rows}
         self._set_row("supervisor", ProcessState.READY, os.getpid(), start_ticks(os.getpid()), 0)
         for name, process in self._external.items():
             self._set_row(name, ProcessState.READY, process.pid, start_ticks(process.pid), 0)
@@ -127,8 +142,10 @@ class Supervisor:
             async with aiohttp.ClientSession() as session:
                 discovery = Discovery(self.settings, session)
                 self._catalog.update(await discovery.fetch_first())
+                self.placing.keep_off(process.pid for process in self._external.values())
                 self._start_all()
                 await self._wait_ready()
+                notify("READY=1")
                 searching = asyncio.create_task(
                     keep_discovering(
                         discovery, self._catalog, self.settings.venue.discovery_interval_s
@@ -143,7 +160,9 @@ class Supervisor:
             self.instance.kill.set(KillReason.INSTANCE_FAILED, monotonic_ns())
             raise
         finally:
+            notify("STOPPING=1")
             await self._stop_children()
+            self.placing.end()
 
     def report(self) -> dict[str, Any]:
         """Return counters, latencies and processes so far; usable until ``close``."""
@@ -160,39 +179,22 @@ class Supervisor:
 
     def close(self) -> None:
         """Unlink every segment of the instance."""
+        self.placing.end()
         self.instance.unlink()
 
     # Starting -----------------------------------------------------------------------------
 
     def _start_all(self) -> None:
-        for position, process in enumerate(self.processes.values()):
-            self._start(process, self._cpu(position))
+        for process in self.processes.values():
+            self._start(process)
 
-    def _cpu(self, position: int) -> int:
-        cpus = self.settings.supervise.cpus
-        if not cpus:
-            return -1
-        cpu = cpus[position % len(cpus)]
-        if cpu not in os.sched_getaffinity(0):
-            raise HostError(
-                f"supervise.cpus names CPU {cpu}, which this process may not use; "
-                f"allowed: {sorted(os.sched_getaffinity(0))}"
-            )
-        return cpu
-
-    def _start(self, process: ManagedProcess, cpu: int) -> None:
-        # The row comes first: the child reads its CPU there.
-        self._set_row(process.name, ProcessState.STARTING, 0, 0, process.restarts, cpu)
-        self.instance.segment(f"meters-{process.name}").set_state(0)
+    def _start(self, process: ManagedProcess) -> None:
+        # The row comes first: the child reads its seat there.
+        name, restarts = process.name, process.restarts
+        self._set_row(name, ProcessState.STARTING, 0, 0, restarts)
+        self.instance.segment(f"meters-{name}").set_state(0)
         process.start(monotonic_ns())
-        self._set_row(
-            process.name,
-            ProcessState.STARTING,
-            process.pid,
-            process.start_ticks,
-            process.restarts,
-            cpu,
-        )
+        self._set_row(name, ProcessState.STARTING, process.pid, process.start_ticks, restarts)
 
     async def _wait_ready(self) -> None:
         deadline_ns = monotonic_ns() + READY_TIMEOUT_MS * NS_PER_MS
@@ -223,6 +225,9 @@ class Supervisor:
     def _check_processes(self) -> None:
         now_ns = monotonic_ns()
         self.instance.beat(now_ns)
+        if now_ns >= self._notify_due_ns:
+            self._notify_due_ns = now_ns + NOTIFY_INTERVAL_NS
+            notify("WATCHDOG=1")
         for name, process in self._external.items():
             status = process.poll()
             if status is not None:
@@ -238,12 +243,7 @@ class Supervisor:
             row = self._rows[process.name]
             if row.state is ProcessState.STARTING and meters.state == READY:
                 self._set_row(
-                    process.name,
-                    ProcessState.READY,
-                    row.pid,
-                    row.start_ticks,
-                    row.restarts,
-                    row.cpu,
+                    process.name, ProcessState.READY, row.pid, row.start_ticks, row.restarts
                 )
             silent_ns = now_ns - max(meters.heartbeat_ns, process.started_ns)
             limit_ms = (
@@ -258,16 +258,15 @@ class Supervisor:
                 process.send_signal(signal.SIGKILL)
 
     def _restart(self, process: ManagedProcess, status: int, now_ns: int) -> None:
-        row = self._rows[process.name]
         cause = f"{process.name} died ({describe_exit(status)})"
         if status in FATAL_STATUSES or not process.may_restart(now_ns, self.settings.supervise):
-            self._set_row(process.name, ProcessState.FAILED, 0, 0, process.restarts, row.cpu)
+            self._set_row(process.name, ProcessState.FAILED, 0, 0, process.restarts)
             raise InstanceFailedError(
                 f"{cause} and will not be started again after {process.restarts} restarts; "
                 f"last log line: {process.last_log_line() or 'none'}"
             )
         self._log.warning(f"{cause}; starting it again", restarts=process.restarts)
-        self._start(process, row.cpu)
+        self._start(process)
 
     # Stopping -----------------------------------------------------------------------------
 
@@ -308,15 +307,14 @@ class Supervisor:
             self.instance.beat(monotonic_ns())
             await asyncio.sleep(WATCH_INTERVAL_S)
         row = self._rows[process.name]
-        self._set_row(
-            process.name, ProcessState.STOPPED, row.pid, row.start_ticks, row.restarts, row.cpu
-        )
+        self._set_row(process.name, ProcessState.STOPPED, row.pid, row.start_ticks, row.restarts)
 
     def _set_row(
-        self, name: str, state: ProcessState, pid: int, started: int, restarts: int, cpu: int = -1
+        self, name: str, state: ProcessState, pid: int, started: int, restarts: int
     ) -> None:
-        before = self._rows[name]
-        row = ProcessRow(before.number, name, before.role, pid, started, restarts, cpu, state)
+        row = replace(
+            self._rows[name], pid=pid, start_ticks=started, restarts=restarts, state=state
+        )
         self._rows[name] = row
         self.instance.roster.update_process(row)
 
