@@ -101,6 +101,7 @@ struct ovr_ladder_side {
 
 struct ovr_ladder {
     int64_t *lots;
+    uint64_t inverse;
     uint32_t step;
     uint32_t levels;
     struct ovr_ladder_side sides[2];

@@ -7,12 +7,26 @@ static int64_t *level_at(const struct ovr_ladder *ladder, int side, uint32_t lev
     return ladder->lots + (size_t)side * ladder->levels + level;
 }
 
+static void set_step(struct ovr_ladder *ladder, uint32_t step)
+{
+    ladder->step = step;
+    ladder->inverse = UINT32_MAX / step + UINT64_C(1);
+    ladder->levels = OVR_LADDER_GRID / step + 1;
+}
+
+/* price / step without a division: times ceil(2^32 / step). That is too much by less than
+ * price / 2^32, which reaches the next whole level only if price * step reaches 2^32; prices on the
+ * grid and steps are below 2^14. Callers multiply back, so a price beyond the grid is refused. */
+static inline uint32_t level_of(const struct ovr_ladder *ladder, uint32_t price_ticks)
+{
+    return (uint32_t)(price_ticks * ladder->inverse >> 32);
+}
+
 void ovr_ladder_init(struct ovr_ladder *ladder, void *memory, uint32_t step)
 {
     memset(ladder, 0, sizeof *ladder);
     ladder->lots = memory;
-    ladder->step = step;
-    ladder->levels = OVR_LADDER_GRID / step + 1;
+    set_step(ladder, step);
 }
 
 static void clear_side(struct ovr_ladder *ladder, int side)
@@ -39,36 +53,29 @@ void ovr_ladder_clear(struct ovr_ladder *ladder)
 
 int ovr_ladder_set(struct ovr_ladder *ladder, int side, uint32_t price_ticks, int64_t size_lots)
 {
-    uint32_t level = price_ticks / ladder->step;
-    if (level * ladder->step != price_ticks || level >= ladder->levels) {
+    uint32_t level = level_of(ladder, price_ticks);
+    if (level * ladder->step != price_ticks || price_ticks > OVR_LADDER_GRID) {
         return -1;
     }
     int64_t *lots = level_at(ladder, side, level);
-    if (*lots == size_lots) {
-        return 0;
-    }
+    int64_t held = *lots;
     struct ovr_ladder_side *s = &ladder->sides[side];
     uint32_t word = level / 64;
-    uint64_t bit = UINT64_C(1) << (level % 64);
-    if (*lots == 0) {
-        s->words[word] |= bit;
-        s->tops[word / 64] |= UINT64_C(1) << (word % 64);
-        s->count++;
-    } else if (size_lots == 0) {
-        s->words[word] &= ~bit;
-        if (s->words[word] == 0) {
-            s->tops[word / 64] &= ~(UINT64_C(1) << (word % 64));
-        }
-        s->count--;
-    }
+    uint64_t *bits = &s->words[word], *top = &s->tops[word / 64];
+    /* Without branches: whether a level comes, goes or stays is as good as random. */
+    uint64_t held_bit = (uint64_t)(size_lots != 0) << (level % 64);
+    *bits = (*bits & ~(UINT64_C(1) << (level % 64))) | held_bit;
+    uint64_t held_word = (uint64_t)(*bits != 0) << (word % 64);
+    *top = (*top & ~(UINT64_C(1) << (word % 64))) | held_word;
+    s->count += (uint32_t)(size_lots != 0) - (uint32_t)(held != 0);
     *lots = size_lots;
-    return 1;
+    return held != size_lots;
 }
 
 int64_t ovr_ladder_get(const struct ovr_ladder *ladder, int side, uint32_t price_ticks)
 {
-    uint32_t level = price_ticks / ladder->step;
-    if (level * ladder->step != price_ticks || level >= ladder->levels) {
+    uint32_t level = level_of(ladder, price_ticks);
+    if (level * ladder->step != price_ticks || price_ticks > OVR_LADDER_GRID) {
         return 0;
     }
     return *level_at(ladder, side, level);
@@ -122,17 +129,8 @@ static int32_t level_above(const struct ovr_ladder_side *s, int32_t from)
     return -1;
 }
 
-uint32_t ovr_ladder_best_bid(const struct ovr_ladder *ladder)
-{
-    int32_t level = level_below(&ladder->sides[OVR_BID], (int32_t)ladder->levels - 1);
-    return level < 0 ? 0 : (uint32_t)level * ladder->step;
-}
-
-uint32_t ovr_ladder_best_ask(const struct ovr_ladder *ladder)
-{
-    int32_t level = level_above(&ladder->sides[OVR_ASK], 0);
-    return level < 0 ? OVR_LADDER_GRID : (uint32_t)level * ladder->step;
-}
+extern inline uint32_t ovr_ladder_best_bid(const struct ovr_ladder *ladder);
+extern inline uint32_t ovr_ladder_best_ask(const struct ovr_ladder *ladder);
 
 uint32_t ovr_ladder_depth(const struct ovr_ladder *ladder, int side, struct ovr_level *out,
                           uint32_t max)
@@ -173,8 +171,7 @@ void ovr_ladder_regrid(struct ovr_ladder *ladder, uint32_t step, struct ovr_leve
         return;
     }
     ovr_ladder_clear(ladder);
-    ladder->step = step;
-    ladder->levels = OVR_LADDER_GRID / step + 1;
+    set_step(ladder, step);
     for (uint32_t i = 0; i < count; i++) {
         ovr_ladder_set(ladder, scratch[i].side, scratch[i].price_ticks, scratch[i].size_lots);
     }

@@ -101,3 +101,13 @@ def test_every_level_of_the_grid_can_be_held_and_is_walked_in_order(step: int):
         ladder.set(1, price, price)
     assert ladder.depth(0) == [(p, p) for p in reversed(prices)]
     assert ladder.depth(1) == [(p, p) for p in prices]
+
+
+def test_only_multiples_of_the_step_are_levels_whatever_the_step():
+    """The division by the step is a multiplication: right for every price, or it is no division."""
+    for step in (n for n in range(1, GRID // 2 + 1) if GRID % n == 0):
+        ladder = Ladder(step)
+        beyond = (GRID + step, 2**16 * step, 2**32 - 1)
+        answers = [ladder.set(0, price, 0) for price in (*range(GRID + 1), *beyond)]
+        wanted = [0 if price % step == 0 else -1 for price in range(GRID + 1)]
+        assert answers == [*wanted, *(-1 for _ in beyond)]

@@ -31,6 +31,7 @@ struct ovr_ladder_side {
 
 struct ovr_ladder {
     int64_t *lots; /* levels of the bids, then of the asks */
+    uint64_t inverse; /* 2^32 / step, rounded up */
     uint32_t step;
     uint32_t levels; /* a side: grid / step + 1 */
     struct ovr_ladder_side sides[2];
@@ -56,8 +57,31 @@ int ovr_ladder_set(struct ovr_ladder *ladder, int side, uint32_t price_ticks, in
 int64_t ovr_ladder_get(const struct ovr_ladder *ladder, int side, uint32_t price_ticks);
 
 /* Best bid in ticks, or 0; best ask, or OVR_LADDER_GRID. */
-uint32_t ovr_ladder_best_bid(const struct ovr_ladder *ladder);
-uint32_t ovr_ladder_best_ask(const struct ovr_ladder *ladder);
+inline uint32_t ovr_ladder_best_bid(const struct ovr_ladder *ladder)
+{
+    const struct ovr_ladder_side *side = &ladder->sides[OVR_BID];
+    for (int32_t top = OVR_LADDER_TOPS - 1; top >= 0; top--) {
+        if (side->tops[top] != 0) {
+            uint32_t word = (uint32_t)top * 64 + 63 - (uint32_t)__builtin_clzll(side->tops[top]);
+            uint32_t level = word * 64 + 63 - (uint32_t)__builtin_clzll(side->words[word]);
+            return level * ladder->step;
+        }
+    }
+    return 0;
+}
+
+inline uint32_t ovr_ladder_best_ask(const struct ovr_ladder *ladder)
+{
+    const struct ovr_ladder_side *side = &ladder->sides[OVR_ASK];
+    for (uint32_t top = 0; top < OVR_LADDER_TOPS; top++) {
+        if (side->tops[top] != 0) {
+            uint32_t word = top * 64 + (uint32_t)__builtin_ctzll(side->tops[top]);
+            uint32_t level = word * 64 + (uint32_t)__builtin_ctzll(side->words[word]);
+            return level * ladder->step;
+        }
+    }
+    return OVR_LADDER_GRID;
+}
 
 /* Up to `max` levels of a side, best first; returns how many. */
 uint32_t ovr_ladder_depth(const struct ovr_ladder *ladder, int side, struct ovr_level *out,
