@@ -87,7 +87,7 @@ def test_an_answer_lost_after_acceptance_is_resolved_by_id(rig: Rig) -> None:
     rig.venue.control("faults", path="/order", method="POST", lose=True, count=1)
     rig.push(market=HALF)
     settled(rig, 1)
-    assert rig.count(Value.ORDERS_UNKNOWN) == 1
+    rig.until(lambda: rig.count(Value.ORDERS_UNKNOWN) == 1)
     rig.wait_settled()
     assert rig.stop() == 0
     assert_clean(rig)
@@ -180,6 +180,16 @@ def test_a_stop_cancels_what_rests(rig: Rig) -> None:
     rig.until(lambda: rig.count(Value.ORDERS_ACCEPTED) == 3)
     assert rig.stop() == 0
     assert rig.count(Value.ORDERS_CANCELED) == 3
+    assert_clean(rig)
+
+
+def test_a_stop_cancels_what_was_still_on_its_way(rig: Rig) -> None:
+    rig.start()
+    rig.venue.control("faults", path="/order", method="POST", before_ms=600, count=1)
+    rig.push_rest(expires_ns=monotonic_ns() + 60_000_000_000)
+    rig.until(lambda: rig.count(Value.ORDERS_SENT) == 1)
+    assert rig.stop() == 0  # the cancel overtakes the order
+    assert rig.count(Value.ORDERS_CANCELED) == 1
     assert_clean(rig)
 
 

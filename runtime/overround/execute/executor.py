@@ -99,7 +99,7 @@ class Executor:
         """Orders whose cancel was asked for and is still to be sent; the transport drains it."""
         self._late_cancels = CancelQueue(gate, news, clock)
         self.ready = False
-        """Whether the account was reconciled with the venue: before that nothing is sent."""
+        """Whether the account was reconciled and no stop has begun: else nothing is sent."""
         self.open_plan: PlanOpener | None = None
         """Journals a plan of several legs before they are signed, or says why it must not begin."""
         self._run_id = run_id
@@ -377,6 +377,8 @@ class Executor:
         refusal = None
         if self._killed():
             refusal = Refusal(RefusalCode.KILLED, "the kill latch was set before the send")
+        elif not self.ready:
+            refusal = Refusal(RefusalCode.NOT_READY, "the executor stops: nothing more is sent")
         elif any(order.cancel_asked for order in submission.orders):
             refusal = Refusal(RefusalCode.EXPIRED, "cancelled before it could be sent")
         elif any(now_ns >= order.expires_ns for order in submission.orders):

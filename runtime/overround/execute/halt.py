@@ -27,7 +27,7 @@ from overround.venues.polymarket import rest
 from overround.venues.polymarket.answers import decode_cancel
 from overround.venues.polymarket.auth import Signer
 
-__all__ = ["KillSwitch", "cancel_everything"]
+__all__ = ["KillSwitch", "cancel_everything", "under_way"]
 
 RETRY_S: Final = 0.05
 RETRY_MAX_S: Final = 1.0
@@ -73,8 +73,8 @@ class KillSwitch:
             return
         delay_s = RETRY_S
         while self._latch.is_set():
-            asked_ns, under_way = self._clock(), self._under_way()
-            if await self._cancel_all() and not under_way:
+            asked_ns, overtakes = self._clock(), under_way(self._store)
+            if await self._cancel_all() and not overtakes:
                 # The time it was asked for: an answer to an earlier kill is older than this one.
                 self._latch.answer_cancelled(asked_ns)
                 self._log.warning("everything open is cancelled", reason=_name(reason))
@@ -82,12 +82,13 @@ class KillSwitch:
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, RETRY_MAX_S)
 
-    def _under_way(self) -> bool:
-        """Whether an order may still reach the venue after a cancel that is sent now."""
-        return any(
-            order.in_flight or order.state is OrderState.UNKNOWN
-            for order in self._store.working.values()
-        )
+
+def under_way(store: Store) -> bool:
+    """Return whether an order may still reach the book after a cancel that is sent now."""
+    return any(
+        order.in_flight or order.state in (OrderState.UNKNOWN, OrderState.DELAYED)
+        for order in store.working.values()
+    )
 
 
 def _name(reason: int) -> str:

@@ -184,7 +184,10 @@ def build(
     )
     settlement = Settlement(store, markets, news, owner=owner, clock=now)
     quiet_ns = settings.execute.unknown_quiet_ms * clock.NS_PER_MS
-    resolver = Resolver(store, settlement, news, quiet_ns=quiet_ns, clock=now, killed=killed)
+    resolver = Resolver(
+        store, settlement, news, quiet_ns=quiet_ns, clock=now,
+        killed=lambda: killed() or not core.ready,
+    )  # fmt: skip
     reader = reader or VenueReader(client, settings.account.signature_type)
     recovery = Recovery(
         store,
