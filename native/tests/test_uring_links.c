@@ -1,10 +1,9 @@
 /* The io_uring transport over real sockets, with a server that is played by hand.
  *
  * Where this machine refuses io_uring there is nothing to test, and it says so. */
-#define _GNU_SOURCE
-#include "check.h"
-
 #ifndef OVR_LIBURING
+
+#include <stdio.h>
 
 int main(void)
 {
@@ -14,138 +13,11 @@ int main(void)
 
 #else
 
-#include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <sys/socket.h>
+#include "uring_rig.h"
 
-#include "../src/uring_internal.h"
 #include "overround/clock.h"
 #include "overround/feed.h"
 #include "overround/meters.h"
-#include "overround/uring_links.h"
-#include "overround/uring_probe.h"
-#include "overround/ws_frame.h"
-
-enum { LINKS = 128, LIMIT = 1 << 20, PATIENCE_MS = 30000 };
-
-/* What the sink saw. */
-static struct {
-    atomic_uint messages;
-    atomic_ulong bytes;
-    char last[64];
-    uint32_t number;
-} seen;
-
-static void on_text(void *user, const char *text, size_t length, uint64_t recv_ns, uint32_t number)
-{
-    CHECK(user == &seen && recv_ns != 0);
-    snprintf(seen.last, sizeof seen.last, "%.*s", (int)(length < 60 ? length : 60), text);
-    seen.number = number;
-    atomic_fetch_add(&seen.bytes, length);
-    atomic_fetch_add(&seen.messages, 1);
-}
-
-static struct ovr_uring *make(uint32_t shape, uint32_t buffers)
-{
-    struct ovr_uring_config config = {.on_text = on_text, .user = &seen, .links_max = LINKS,
-                                      .frame_bytes_max = LIMIT, .shape = shape,
-                                      .buffers = buffers};
-    int error;
-    memset(&seen, 0, sizeof seen);
-    struct ovr_uring *uring = ovr_uring_create(&config, &error);
-    CHECK(uring != NULL && error == 0);
-    if (shape == OVR_URING_LOOP) {
-        CHECK(ovr_uring_start(uring) == 0);
-    }
-    return uring;
-}
-
-/* One turn: wait until there is something to do, do it. */
-static void turn(struct ovr_uring *uring)
-{
-    struct pollfd wake = {.fd = ovr_uring_fd(uring), .events = POLLIN};
-    struct ovr_uring_summary summary;
-    poll(&wake, 1, 10);
-    ovr_uring_step(uring);
-    ovr_uring_take(uring, &summary);
-}
-
-/* Turns until a connection has this news; returns them. */
-static struct ovr_uring_news await_news(struct ovr_uring *uring, unsigned bit)
-{
-    struct ovr_uring_news news;
-    for (int ms = 0; ms < PATIENCE_MS; ms += 10) {
-        turn(uring);
-        while (ovr_uring_news(uring, &news)) {
-            if ((news.bits & bit) != 0) {
-                return news;
-            }
-        }
-    }
-    CHECK(!"news in time");
-    return news;
-}
-
-static void await_messages(struct ovr_uring *uring, unsigned count)
-{
-    for (int ms = 0; ms < PATIENCE_MS && atomic_load(&seen.messages) < count; ms += 10) {
-        turn(uring);
-    }
-    CHECK(atomic_load(&seen.messages) == count);
-}
-
-static void tell(int server, const void *bytes, size_t length)
-{
-    CHECK(send(server, bytes, length, MSG_NOSIGNAL) == (ssize_t)length);
-}
-
-static void tell_text(int server, const char *text)
-{
-    uint8_t frame[128] = {0x81, (uint8_t)strlen(text)};
-    memcpy(frame + 2, text, strlen(text));
-    tell(server, frame, 2 + strlen(text));
-}
-
-/* Opens a connection and answers for the server; returns the server's end. */
-static int connect_one(struct ovr_uring *uring, uint32_t number, uint32_t *slot)
-{
-    static const char answer[] = "HTTP/1.1 101 Yes\r\nA: b\r\n\r\n";
-    int pair[2];
-    char head[4096];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-    int64_t opened = ovr_uring_open(uring, number, pair[0], NULL, "", "GET\r\n\r\n", 7);
-    CHECK(opened >= 0);
-    tell(pair[1], answer, sizeof answer - 1);
-    struct ovr_uring_news news = await_news(uring, OVR_URING_NEWS_ANSWER);
-    CHECK(news.number == number && news.slot == opened);
-    CHECK(ovr_uring_answer(uring, news.slot, head, sizeof head) == sizeof answer - 1);
-    CHECK(memcmp(head, answer, sizeof answer - 1) == 0);
-    CHECK(ovr_uring_accept(uring, news.slot) == 0);
-    struct pollfd asked = {.fd = pair[1], .events = POLLIN};
-    CHECK(poll(&asked, 1, PATIENCE_MS) == 1);
-    CHECK(recv(pair[1], head, sizeof head, 0) == 7);
-    *slot = news.slot;
-    return pair[1];
-}
-
-/* Returns the next frame that the client sent, unmasked. */
-static size_t hear(int server, uint8_t *opcode, uint8_t *payload)
-{
-    struct pollfd wake = {.fd = server, .events = POLLIN};
-    uint8_t head[6];
-    CHECK(poll(&wake, 1, PATIENCE_MS) == 1);
-    CHECK(recv(server, head, sizeof head, 0) == sizeof head);
-    size_t length = head[1] & 0x7f;
-    CHECK((head[1] & 0x80) != 0 && length <= 125);
-    CHECK(length == 0 || recv(server, payload, length, 0) == (ssize_t)length);
-    for (size_t i = 0; i < length; i++) {
-        payload[i] ^= head[2 + i % 4];
-    }
-    *opcode = head[0] & 0x0f;
-    return length;
-}
 
 static void messages_pass_both_ways_and_pings_are_answered(void)
 {
@@ -339,12 +211,6 @@ static void slots_are_bounded_and_used_again(void)
     close(spare[1]);
 }
 
-static void *drive(void *uring)
-{
-    CHECK(ovr_uring_run(uring) == 0);
-    return NULL;
-}
-
 static void await_threads_messages(unsigned count)
 {
     for (int ms = 0; ms < PATIENCE_MS && atomic_load(&seen.messages) < count; ms++) {
@@ -396,10 +262,10 @@ static void threads_take_a_hundred_completions_in_one_round(void)
 }
 
 /* One market's book, bid and ask of one size. */
-#define BOOK(bid, ask, size)                                                                      \
-    "{\"market\":\"0x1\",\"asset_id\":\"1\",\"timestamp\":\"7\",\"hash\":\"\","                        \
-    "\"bids\":[{\"price\":\"" bid "\",\"size\":\"" size "\"}],"                                     \
-    "\"asks\":[{\"price\":\"" ask "\",\"size\":\"" size "\"}],\"event_type\":\"book\"}"
+#define SIDE(price, size) "[{\"price\":\"" price "\",\"size\":\"" size "\"}]"
+#define HEAD "{\"market\":\"0x1\",\"asset_id\":\"1\",\"timestamp\":\"7\",\"hash\":\"\","
+#define BOOK(bid, ask, size)                                                                 \
+    HEAD "\"bids\":" SIDE(bid, size) ",\"asks\":" SIDE(ask, size) ",\"event_type\":\"book\"}"
 
 static const char *const BOOKS[] = {BOOK("0.4", "0.6", "5"), BOOK("0.3", "0.7", "9")};
 
@@ -456,28 +322,8 @@ static void an_engine_is_shared_under_the_mutex(void)
     close(server);
 }
 
-/* The descriptor of a deferring ring never becomes readable, so a guest must not defer; and a
- * polling kernel thread (SQPOLL) takes a CPU that nobody gave it. */
-static void the_flags_of_each_shape_are_those_that_work(void)
+static void all(void)
 {
-    unsigned guest = ovr_uring_flags(OVR_URING_LOOP);
-    unsigned own = ovr_uring_flags(OVR_URING_WAIT);
-    CHECK((guest & IORING_SETUP_DEFER_TASKRUN) == 0 && (guest & IORING_SETUP_COOP_TASKRUN) != 0);
-    CHECK((own & IORING_SETUP_DEFER_TASKRUN) != 0 && (own & IORING_SETUP_COOP_TASKRUN) == 0);
-    CHECK(own == ovr_uring_flags(OVR_URING_SPIN));
-    CHECK(((guest | own) & (IORING_SETUP_SQPOLL | IORING_SETUP_IOPOLL)) == 0);
-}
-
-int main(void)
-{
-    struct ovr_uring_probe probe;
-    ovr_uring_probe(OVR_URING_WAIT, &probe);
-    if (probe.stage != OVR_URING_USABLE) {
-        fprintf(stderr, "skipped: no io_uring here, stage %d, error %d\n", probe.stage,
-                probe.error);
-        return 0;
-    }
-    RUN(the_flags_of_each_shape_are_those_that_work);
     RUN(messages_pass_both_ways_and_pings_are_answered);
     RUN(what_comes_behind_the_answer_is_read_on_accept);
     RUN(starved_receives_are_armed_again);
@@ -488,7 +334,8 @@ int main(void)
     RUN(slots_are_bounded_and_used_again);
     RUN(threads_take_a_hundred_completions_in_one_round);
     RUN(an_engine_is_shared_under_the_mutex);
-    return 0;
 }
+
+MAIN_WITH_URING(all)
 
 #endif
