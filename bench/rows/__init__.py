@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rows import decode, ring
+from rows import book, decode, detect, ring
 from runner.judge import Row
 from runner.kit import Kit
 
@@ -13,5 +13,7 @@ Measure = Callable[[Kit, list[str]], list[Row]]
 REGISTRY: dict[str, Measure] = {
     **dict.fromkeys(("ring_hop", "ring_rate"), ring.measure),
     **dict.fromkeys(("decode_change", "decode_snapshot"), decode.measure),
+    "book_update": book.measure,
+    **dict.fromkeys(("detect_sweep", "detect_pair", "detect_set", "signal_tick"), detect.measure),
 }
 """Row id to the function that measures it; rows that share one are measured in one go."""

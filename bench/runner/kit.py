@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,7 @@ class Kit:
     def compile(self, name: str, *sources: str, flags: tuple[str, ...] = ()) -> Path:
         """Build a program from bench/limits against the runtime's own sources; return its path.
 
-        Each source is compiled by its own language. Raises CannotMeasure with the compiler's
+        Each source is compiled by its language; ``*_ours.c`` as the module is. Raises CannotMeasure with the compiler's
         first error if it cannot be built here.
         """
         library = self._runtime()
@@ -59,8 +62,10 @@ class Kit:
             if shutil.which(tool) is None:
                 raise CannotMeasure(f"no {tool}: apt-get install {tool}")
             objects.append(str(BUILD / f"{name}-{path.stem}.o"))
+            own = SUBJECT_FLAGS if path.stem.endswith("_ours") else FLOOR_FLAGS
+            own += tuple(flag for flag in flags if flag == "-fPIC")
             run(
-                tool, *FLOOR_FLAGS, f"-std={standard}", *defines, f"-I{NATIVE / 'include'}",
+                tool, *own, f"-std={standard}", *defines, f"-I{NATIVE / 'include'}",
                 f"-I{ROOT / 'bench' / 'limits'}", "-c", str(path), "-o", objects[-1],
             )  # fmt: skip
         run(
@@ -78,6 +83,21 @@ class Kit:
         if pair == "cores of their own":
             return []
         return [f"the two CPUs are not known to be cores of their own ({pair})"]
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Hold this process on the last CPU of the run, in FIFO if that was granted."""
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, set(self.cpus[-1:]))
+        if self.fifo:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        gc.disable()
+        try:
+            yield
+        finally:
+            gc.enable()
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            os.sched_setaffinity(0, before)
 
     @staticmethod
     def uring_flags() -> tuple[str, ...]:

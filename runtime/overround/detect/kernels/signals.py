@@ -1,0 +1,49 @@
+"""Rolling signals of one price: z-score and Bollinger bands over a window, and an EWMA.
+
+Sums of a window are kept as integers, so they cannot drift however long a process runs; only what
+is handed out is floating point. One update costs the same whatever the window.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba import float64, int64, njit
+
+BAND_WIDTH = 2.0
+"""Bollinger bands lie so many standard deviations from the mean."""
+
+
+@njit(float64(int64, int64[::1], int64[::1], float64[::1], float64[::1]), cache=True, nogil=True)
+def update_signals(tick: int, window: Any, sums: Any, ewma: Any, out: Any) -> float:
+    """Take one price in ticks; return its z-score, 0 while the window knows one value only.
+
+    ``window`` holds the last prices, ``sums`` their sum, the sum of their squares, how many there
+    are and where the next goes. ``ewma`` is the average and the weight of a new price. ``out``
+    gets z-score, lower band, upper band and average. Until the window is full its statistics are
+    those of what it holds; the first price starts the average.
+    """
+    size = window.shape[0]
+    at = sums[3]
+    old = window[at]
+    window[at] = tick
+    at += 1
+    sums[3] = 0 if at == size else at
+    if sums[2] < size:
+        sums[2] += 1
+        old = 0
+        if sums[2] == 1:
+            ewma[0] = tick
+    sums[0] += tick - old
+    sums[1] += tick * tick - old * old
+    count = sums[2]
+    mean = sums[0] / count
+    deviation = math.sqrt((sums[1] * count - sums[0] * sums[0]) / (count * count))
+    ewma[0] += ewma[1] * (tick - ewma[0])
+    score = (tick - mean) / deviation if deviation > 0 else 0.0
+    out[0] = score
+    out[1] = mean - BAND_WIDTH * deviation
+    out[2] = mean + BAND_WIDTH * deviation
+    out[3] = ewma[0]
+    return score
