@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from overround.host.uring import Shape, probe
 from overround.ingress.native import NativeLinks
 from overround.ingress.transport import Links
-from overround.ingress.uring import Shape, probe
 
 FRAME_BYTES_MAX = 100_000
 

@@ -18,7 +18,7 @@ from oracle.ingress_rig import QUICK, IngressRig
 from oracle.venue_script import ScriptBook, VenueScript
 from overround.clock import monotonic_ns
 from overround.config.schema import Ingress
-from overround.ingress.uring import Shape, probe
+from overround.host.uring import Shape, probe
 from overround.layout.board import Proof, UntrustCause
 from overround.layout.catalog import MarketStatus
 from overround.layout.change import BookFlag

@@ -13,7 +13,7 @@ import pytest
 from oracle.ingress_rig import QUICK, IngressRig
 from oracle.seccomp import refuse_io_uring
 from oracle.venue_script import ScriptBook, VenueScript
-from overround.ingress.uring import Shape, probe
+from overround.host.uring import Shape, probe
 from overround.observe.metrics import Value
 
 

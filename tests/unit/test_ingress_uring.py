@@ -10,9 +10,10 @@ import pytest
 
 from overround._native import lib
 from overround.errors import ConfigError, HostError
-from overround.ingress import uring
+from overround.host import uring
+from overround.host.uring import Shape, probe
 from overround.ingress.handshake import HandshakeError, build_request, check_answer, parse_url
-from overround.ingress.uring import Shape, choose_shape, probe
+from overround.ingress.links import choose_shape
 
 Force = Callable[[int, int], None]
 

@@ -8,12 +8,13 @@ import structlog
 
 from overround.clock import NS_PER_MS
 from overround.config.schema import Settings
+from overround.errors import HostError
+from overround.host.uring import Shape, probe
 from overround.ingress.native import GuardedEngine, NativeLinks
 from overround.ingress.transport import Links, LinksOwner
-from overround.ingress.uring import Shape, choose_shape
 from overround.shm.tap import TapWriter
 
-__all__ = ["make_links"]
+__all__ = ["choose_shape", "make_links"]
 
 _LINKS_SPARE = 16
 """Connections above the need: markets that leave keep a socket from being filled up."""
@@ -59,6 +60,21 @@ def make_links(
         links_max=_links_max(markets_max, ingress.assets_per_socket),
         cpus=ingress.native_cpus,
     )
+
+
+def choose_shape(native: str, shape: Shape) -> tuple[Shape | None, str]:
+    """Return the shape to use, or None and the cause why picows is to serve.
+
+    ``native`` is the setting ``auto``, ``on`` or ``off``. Raises HostError where ``on`` cannot be.
+    """
+    if native == "off":
+        return None, "ingress.native is off"
+    found = probe(shape)
+    if found.usable:
+        return shape, ""
+    if native == "on":
+        raise HostError(f"ingress.native is on, but there is no io_uring here: {found.cause}")
+    return None, found.cause
 
 
 def _links_max(markets_max: int, assets_per_socket: int) -> int:

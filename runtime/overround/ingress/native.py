@@ -25,9 +25,9 @@ import structlog
 from overround._native import ffi, lib
 from overround.book.engine import FeedEngine
 from overround.errors import HostError
+from overround.host.uring import Shape
 from overround.ingress.handshake import build_request, check_answer, new_key, parse_url
 from overround.ingress.transport import LinksOwner
-from overround.ingress.uring import Shape
 from overround.layout.board import UntrustCause
 from overround.observe.metrics import Value
 from overround.shm.tap import TapWriter

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from overround.host.check.finding import Check, Finding, Scene, Verdict, judged
+from overround.host.uring import probe
 
 __all__ = ["CHECKS"]
 
@@ -31,6 +32,18 @@ def _kernel(_: Scene) -> Finding:
     )  # fmt: skip
 
 
+def _io_uring(_: Scene) -> Finding:
+    found = probe()
+    return judged(
+        "io_uring",
+        f"usable, liburing {found.library}, operations up to {found.opcode_last}"
+        if found.usable else found.cause,
+        found.usable,
+        "market sockets on one ring take fewer system calls; picows serves without it",
+        "see docs/howto/choose-the-transport.md",
+    )  # fmt: skip
+
+
 def _kernels_cached(_: Scene) -> Finding:
     spec = find_spec("overround.detect")
     folder = Path(spec.origin or "").parent if spec else Path()
@@ -42,4 +55,4 @@ def _kernels_cached(_: Scene) -> Finding:
     )  # fmt: skip
 
 
-CHECKS: Final[tuple[Check, ...]] = (_python, _kernel, _kernels_cached)
+CHECKS: Final[tuple[Check, ...]] = (_python, _kernel, _io_uring, _kernels_cached)

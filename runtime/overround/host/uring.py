@@ -1,7 +1,7 @@
-"""Whether io_uring can carry the market sockets here, and if not, why.
+"""Whether io_uring can carry sockets here, and if not, why.
 
-Asked once at start. Docker's default seccomp profile, a sysctl, an old kernel or a build without
-liburing are ordinary: each is named in one line, and picows serves instead.
+Docker's default seccomp profile, a sysctl, an old kernel or a build without liburing are ordinary:
+each is named in one line.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from overround._native import ffi, lib
-from overround.errors import HostError
 
-__all__ = ["Probe", "Shape", "choose_shape", "probe"]
+__all__ = ["Probe", "Shape", "probe"]
 
 _DISABLED = Path("/proc/sys/kernel/io_uring_disabled")
 _STATUS = Path("/proc/self/status")
@@ -61,21 +60,6 @@ def probe(shape: Shape = Shape.LOOP) -> Probe:
         features=found.features,
         opcode_last=found.opcode_last,
     )
-
-
-def choose_shape(native: str, shape: Shape) -> tuple[Shape | None, str]:
-    """Return the shape to use, or None and the cause why picows is to serve.
-
-    ``native`` is the setting ``auto``, ``on`` or ``off``. Raises HostError where ``on`` cannot be.
-    """
-    if native == "off":
-        return None, "ingress.native is off"
-    found = probe(shape)
-    if found.usable:
-        return shape, ""
-    if native == "on":
-        raise HostError(f"ingress.native is on, but there is no io_uring here: {found.cause}")
-    return None, found.cause
 
 
 def _cause(stage: int, error: int) -> str:
