@@ -45,3 +45,20 @@ def jemalloc_version() -> str | None:
     if mallctl(b"version", ctypes.byref(value), ctypes.byref(size), None, 0) != 0:
         return None
     return (value.value or b"").decode("ascii", "replace")
+
+
+def jemalloc_option(name: str) -> int | bool | None:
+    """Return an option of the jemalloc serving this process (``narenas``), None if there is none.
+
+    A misspelt MALLOC_CONF is only a line on standard error, as well.
+    """
+    if jemalloc_version() is None:
+        return None
+    kinds = {"narenas": ctypes.c_uint, "background_thread": ctypes.c_bool}
+    value = kinds.get(name, ctypes.c_ssize_t)()
+    size = ctypes.c_size_t(ctypes.sizeof(value))
+    key = f"opt.{name}".encode()
+    if ctypes.CDLL(None).mallctl(key, ctypes.byref(value), ctypes.byref(size), None, 0) != 0:
+        return None
+    found: int | bool = value.value
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 import numpy as np
 
@@ -12,51 +12,6 @@ class RosterKind(IntEnum):
 
     REGION = 1
     PROCESS = 2
-
-
-class Wait(IntEnum):
-    """How a process waits for work."""
-
-    UNSET = 0
-    SLEEP = 1
-    ADAPTIVE = 2  # spins a moment, then sleeps
-    SPIN = 3  # never sleeps
-
-
-class WaitReason(IntEnum):
-    """Why it waits like that; ``host.place`` has the words."""
-
-    UNKNOWN = 0
-    ASKED = 1
-    ONE_CORE = 2
-    FEW_CORES = 3
-    CORES_TAKEN = 4
-    ISOLATED = 5
-    NOT_ISOLATED = 6
-    LOOP = 7
-    SHARED_CPU = 8
-
-
-class SeatReason(IntEnum):
-    """Why a process sits where it sits; ``host.place`` has the words."""
-
-    UNKNOWN = 0
-    ASKED = 1
-    OFF = 2
-    FEW_CORES = 3
-    ISOLATED = 4
-    CARD_NODE = 5
-    OWN_CORE = 6
-    NO_CORE_LEFT = 7
-
-
-class Wish(IntFlag):
-    """What else was asked of the machine for a process."""
-
-    NONE = 0
-    PARTITION = 1
-    FIFO = 2
-    JEMALLOC = 4
 
 
 ROSTER = np.dtype(
@@ -74,10 +29,10 @@ ROSTER = np.dtype(
         ("name", "S48"),  # process name, or region key such as "board-0"
         ("segment", "S96"),  # name of the segment
         ("node", "<i2"),  # memory node asked for, -1 none
-        ("wait", "<u2"),  # Wait
-        ("wait_reason", "<u2"),  # WaitReason
-        ("seat_reason", "<u2"),  # SeatReason
-        ("wishes", "<u8"),  # bits of Wish
+        ("wait", "<u2"),  # seat.Wait
+        ("wait_reason", "<u2"),  # seat.WaitReason
+        ("seat_reason", "<u2"),  # seat.SeatReason
+        ("wishes", "<u8"),  # bits of seat.Wish
         ("spare", "<u8", (7,)),
     ]
 )

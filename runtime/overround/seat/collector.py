@@ -38,6 +38,7 @@ class Collector:
         gc.collect()
         gc.freeze()
         gc.disable()
+        self._due_ns = monotonic_ns()
         self._settled_bytes = resident_bytes()
 
     def quiet(self, *, thorough: bool = False, busy: bool = False) -> bool:

@@ -19,7 +19,7 @@ from overround.host.cpus import parse_cpus
 from overround.host.memory import mappings, pages_by_node
 from overround.host.partition import Partition
 from overround.host.tree import Tree
-from overround.layout.roster import Wait, Wish
+from overround.layout.seat import Wait, Wish
 from overround.observe.metrics import Value
 from overround.shm.meters import Meters
 from overround.shm.roster import ProcessRow

@@ -13,14 +13,8 @@ from enum import IntEnum
 import numpy as np
 
 from overround.errors import InvariantError, LayoutError
-from overround.layout.roster import (
-    ROSTER,
-    RosterKind,
-    SeatReason,
-    Wait,
-    WaitReason,
-    Wish,
-)
+from overround.layout.roster import ROSTER, RosterKind
+from overround.layout.seat import SeatReason, Wait, WaitReason, Wish
 from overround.shm.segment import Segment
 from overround.shm.slots import Slots
 

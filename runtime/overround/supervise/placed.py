@@ -9,7 +9,7 @@ from typing import Any
 from overround.host.cpus import format_cpus
 from overround.host.memory import mappings, pages_by_node
 from overround.host.place import SEAT_REASONS, WAIT_REASONS
-from overround.layout.roster import Wait, Wish
+from overround.layout.seat import Wait, Wish
 from overround.observe.metrics import Value
 from overround.shm.member import region_kind
 from overround.shm.meters import MetersView

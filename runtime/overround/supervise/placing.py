@@ -20,7 +20,7 @@ from overround.host.partition import Partition, left_over
 from overround.host.place import SEAT_REASONS, WAIT_REASONS, Layout, arrange
 from overround.host.topology import read_topology
 from overround.host.tree import Tree
-from overround.layout.roster import Wait, Wish
+from overround.layout.seat import Wait, Wish
 from overround.shm.names import list_runs
 from overround.shm.roster import ProcessRow
 from overround.supervise.instance import ProcessPlan
