@@ -1,4 +1,4 @@
-/* The io_uring transport as Python sees it; uring_probe.h, uring_links.h and tls_client.h explain. */
+/* The io_uring transport as Python sees it: uring_probe.h, uring_links.h, tls_client.h. */
 enum ovr_uring_shape { OVR_URING_LOOP = 0, OVR_URING_WAIT = 1, OVR_URING_SPIN = 2 };
 
 enum ovr_uring_stage {

@@ -206,7 +206,7 @@ static void advance(const uint8_t **bytes, size_t *length, size_t used)
     *length -= used;
 }
 
-/* Adds to the straddling frame until it holds `wanted` bytes; returns whether it does, or BROKEN. */
+/* Adds to the straddling frame until it holds `wanted` bytes; returns whether it does, or -1. */
 static int fill(struct ovr_ws_reader *reader, const uint8_t **bytes, size_t *length, size_t wanted)
 {
     struct ovr_ws_buffer *partial = &reader->partial;

@@ -118,7 +118,8 @@ int64_t ovr_uring_open(struct ovr_uring *uring, uint32_t number, int fd,
 int64_t ovr_uring_answer(struct ovr_uring *uring, uint32_t slot, void *out, size_t capacity);
 /* The answer is right: messages begin, with those that came behind it. Returns 0 or -ENOTCONN. */
 int ovr_uring_accept(struct ovr_uring *uring, uint32_t slot);
-/* Queue a text message; from NEWS_ANSWER on. Returns 0, -ENOTCONN, -ENOBUFS (and it ends), -ENOMEM. */
+/* Send a text message; from NEWS_ANSWER on. Returns 0, -ENOTCONN, or -ENOBUFS or -ENOMEM: then the
+ * connection ends. */
 int ovr_uring_send(struct ovr_uring *uring, uint32_t slot, const void *text, size_t length);
 /* End a connection; NEWS_ENDED follows. `code` 0 sends no close frame. */
 void ovr_uring_end(struct ovr_uring *uring, uint32_t slot, uint32_t code);

@@ -1,4 +1,4 @@
-/* Whether this kernel, as it treats this process, can carry the io_uring transport, and if not, why.
+/* Whether this kernel, as it treats this process, can carry the io_uring transport; else why not.
  *
  * Nothing is assumed from version numbers: a ring is made with the flags that will be used, the
  * operations are asked for, and one byte is received the way all later ones will be. */
