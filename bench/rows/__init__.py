@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rows import book, decode, detect, ring
+from rows import book, decode, detect, ring, sockets
 from runner.judge import Row
 from runner.kit import Kit
 
@@ -13,6 +13,11 @@ Measure = Callable[[Kit, list[str]], list[Row]]
 REGISTRY: dict[str, Measure] = {
     **dict.fromkeys(("ring_hop", "ring_rate"), ring.measure),
     **dict.fromkeys(("decode_change", "decode_snapshot"), decode.measure),
+    **dict.fromkeys(
+        ("ws_rtt_native", "ws_rtt_native_tls", "ws_rtt_picows", "ws_receive_native"),
+        sockets.measure,
+    ),
+    "ws_calls_50": sockets.measure_calls,
     "book_update": book.measure,
     **dict.fromkeys(("detect_sweep", "detect_pair", "detect_set", "signal_tick"), detect.measure),
 }

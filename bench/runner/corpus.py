@@ -7,9 +7,10 @@ import struct
 from pathlib import Path
 
 from oracle.frames import T0, VenueBook, compact
+from overround.book.engine import FeedEngine
 from runner.kit import BUILD
 
-__all__ = ["changes", "snapshots", "write"]
+__all__ = ["Stream", "changes", "snapshots", "write"]
 
 SHARE = 1_000_000
 MARKETS = 64
@@ -60,3 +61,28 @@ def write(name: str, frames: list[bytes]) -> Path:
         parts += [struct.pack("<I", len(frame)), frame]
     path.write_bytes(b"".join(parts))
     return path
+
+
+class Stream:
+    """A stream that books follow: snapshots of every market, then changes and prints in turn."""
+
+    def __init__(self, messages: int, markets: int = 8) -> None:
+        rng = random.Random(13)
+        self.books = books(markets=markets)
+        self.frames = [book.opening(T0) for book in self.books]
+        self.changes = 0
+        while len(self.frames) < messages:
+            book, now = self.books[rng.randrange(markets)], T0 + len(self.frames)
+            side = rng.randrange(2)
+            ticks = (5_010 if side else 5_000) + 10 * rng.randrange(20) * (1 if side else -1)
+            book.set(side, ticks, rng.randrange(5, 900_000) * SHARE // 100)
+            self.frames.append(book.change((side, ticks), epoch_ms=now))
+            self.frames.append(book.trade(5_000, SHARE, now))
+            self.changes += 2
+
+    def engine(self, **regions: object) -> FeedEngine:
+        """Return an engine that knows the markets and nothing of their books."""
+        engine = FeedEngine(markets_capacity=64, audit_every=0, **regions)  # type: ignore[arg-type]
+        for index, book in enumerate(self.books):
+            engine.add_market(index, book.market, book.yes, book.no, 10, "5", False)
+        return engine

@@ -43,8 +43,8 @@ class Kit:
     def compile(self, name: str, *sources: str, flags: tuple[str, ...] = ()) -> Path:
         """Build a program from bench/limits against the runtime's own sources; return its path.
 
-        Each source is compiled by its language; ``*_ours.c`` as the module is. Raises CannotMeasure with the compiler's
-        first error if it cannot be built here.
+        Each source is compiled by its language; ``*_ours.c`` as the module is. Raises
+        CannotMeasure with the compiler's first error if it cannot be built here.
         """
         library = self._runtime()
         out = BUILD / name
@@ -85,12 +85,12 @@ class Kit:
         return [f"the two CPUs are not known to be cores of their own ({pair})"]
 
     @contextlib.contextmanager
-    def quiet(self) -> Iterator[None]:
+    def quiet(self, priority: int = 1) -> Iterator[None]:
         """Hold this process on the last CPU of the run, in FIFO if that was granted."""
         before = os.sched_getaffinity(0)
         os.sched_setaffinity(0, set(self.cpus[-1:]))
         if self.fifo:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
         gc.disable()
         try:
             yield

@@ -1,0 +1,261 @@
+/* A WebSocket server that never sleeps, on a CPU of its own: the other end of every socket row.
+ *
+ *   echo_server [CORPUS] [CERTIFICATE KEY]   prints its port, and with a certificate its TLS port
+ *
+ * The path that a client asks for says what it gets:
+ *   /echo    one text frame of 512 bytes for every frame it sends
+ *   /blast   for every frame it sends, the whole corpus, each frame a text message
+ *   /burst   for every frame any /burst client sends, one frame of the corpus on all of them */
+#include "corpus.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+
+enum { PEERS_MAX = 128, BUFFER = 65536, ECHO_BYTES = 512 };
+
+struct peer {
+    int fd;
+    SSL *tls;
+    bool open;
+    char mode; /* e, b or u: the path's second letter that differs */
+    size_t held;
+    uint8_t buffer[BUFFER];
+};
+
+static struct {
+    struct peer peers[PEERS_MAX];
+    int count;
+    struct corpus corpus;
+    uint8_t *blast, echo[4 + ECHO_BYTES];
+    size_t blast_bytes;
+    uint32_t turn;
+    SSL_CTX *context;
+} my;
+
+static size_t frame_text(uint8_t *out, const void *text, size_t length)
+{
+    size_t head = length < 126 ? 2 : 4;
+    out[0] = 0x81;
+    out[1] = (uint8_t)(length < 126 ? length : 126);
+    if (head == 4) {
+        NEED(length < 65536 || length == 0);
+        out[2] = (uint8_t)(length >> 8);
+        out[3] = (uint8_t)length;
+    }
+    memcpy(out + head, text, length);
+    return head + length;
+}
+
+static ssize_t take(struct peer *peer, void *bytes, size_t size)
+{
+    if (peer->tls == NULL) {
+        return recv(peer->fd, bytes, size, MSG_DONTWAIT);
+    }
+    int got = SSL_read(peer->tls, bytes, (int)size);
+    if (got > 0) {
+        return got;
+    }
+    int why = SSL_get_error(peer->tls, got);
+    ERR_clear_error();
+    errno = EAGAIN;
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? -1 : 0;
+}
+
+static void give(struct peer *peer, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t sent = peer->tls == NULL
+                           ? send(peer->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                           : SSL_write(peer->tls, bytes, (int)size);
+        if (sent > 0) {
+            bytes += sent;
+            size -= (size_t)sent;
+        } else if (peer->tls == NULL && errno != EAGAIN) {
+            return;
+        }
+    }
+}
+
+static void drop(struct peer *peer)
+{
+    if (peer->tls != NULL) {
+        SSL_free(peer->tls);
+    }
+    close(peer->fd);
+    *peer = (struct peer){.fd = -1};
+}
+
+static void answer_head(struct peer *peer)
+{
+    char *key = strcasestr((char *)peer->buffer, "Sec-WebSocket-Key: ");
+    char text[128], out[512];
+    uint8_t digest[SHA_DIGEST_LENGTH], accept[64];
+    NEED(key != NULL);
+    snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key + 19);
+    SHA1((uint8_t *)text, strlen(text), digest);
+    EVP_EncodeBlock(accept, digest, sizeof digest);
+    int size = snprintf(out, sizeof out,
+                        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                        "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
+    peer->mode = memcmp(peer->buffer, "GET /echo", 9) == 0   ? 'e'
+                 : memcmp(peer->buffer, "GET /blast", 10) == 0 ? 'b'
+                                                               : 'u';
+    peer->open = true;
+    give(peer, (uint8_t *)out, (size_t)size);
+}
+
+static void burst(void)
+{
+    uint8_t frame[BUFFER];
+    uint32_t n = my.turn++ % my.corpus.count;
+    size_t size = frame_text(frame, my.corpus.frames[n], my.corpus.lengths[n]);
+    for (int i = 0; i < my.count; i++) {
+        if (my.peers[i].fd >= 0 && my.peers[i].open && my.peers[i].mode == 'u') {
+            give(&my.peers[i], frame, size);
+        }
+    }
+}
+
+static void on_frame(struct peer *peer)
+{
+    if (peer->mode == 'e') {
+        give(peer, my.echo, sizeof my.echo);
+    } else if (peer->mode == 'b') {
+        give(peer, my.blast, my.blast_bytes);
+    } else {
+        burst();
+    }
+}
+
+/* Work on what is held; returns bytes used. Client frames are masked: 2 or 4, then 4, then data. */
+static size_t digest(struct peer *peer)
+{
+    if (!peer->open) {
+        peer->buffer[peer->held] = 0;
+        char *end = strstr((char *)peer->buffer, "\r\n\r\n");
+        if (end == NULL) {
+            return 0;
+        }
+        answer_head(peer);
+        return (size_t)(end + 4 - (char *)peer->buffer);
+    }
+    if (peer->held < 4) {
+        return 0;
+    }
+    size_t length = peer->buffer[1] & 0x7f, head = 6;
+    if (length == 126) {
+        length = (size_t)peer->buffer[2] << 8 | peer->buffer[3];
+        head = 8;
+    }
+    if (peer->held < head + length) {
+        return 0;
+    }
+    if ((peer->buffer[0] & 0x0f) == 8) {
+        drop(peer);
+        return 0;
+    }
+    on_frame(peer);
+    return head + length;
+}
+
+static void serve(struct peer *peer)
+{
+    ssize_t got = take(peer, peer->buffer + peer->held, BUFFER - 1 - peer->held);
+    if (got == 0 || (got < 0 && errno != EAGAIN)) {
+        drop(peer);
+        return;
+    }
+    if (got < 0) {
+        return;
+    }
+    peer->held += (size_t)got;
+    for (size_t used; peer->held > 0 && (used = digest(peer)) > 0;) {
+        peer->held -= used;
+        memmove(peer->buffer, peer->buffer + used, peer->held);
+    }
+}
+
+static int listener(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    NEED(fd >= 0 && bind(fd, (struct sockaddr *)&address, size) == 0 && listen(fd, 128) == 0);
+    NEED(getsockname(fd, (struct sockaddr *)&address, &size) == 0);
+    printf("%d ", ntohs(address.sin_port));
+    return fd;
+}
+
+static void greet(int listening, SSL_CTX *context)
+{
+    int one = 1, fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    NEED(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
+    int at = 0;
+    while (at < my.count && my.peers[at].fd >= 0) {
+        at++;
+    }
+    NEED(at < PEERS_MAX);
+    my.count = at == my.count ? at + 1 : my.count;
+    my.peers[at] = (struct peer){.fd = fd};
+    if (context != NULL) {
+        my.peers[at].tls = SSL_new(context);
+        NEED(SSL_set_fd(my.peers[at].tls, fd) == 1);
+        SSL_set_accept_state(my.peers[at].tls);
+    }
+}
+
+static void load(int argc, char **argv)
+{
+    char text[ECHO_BYTES];
+    memset(text, 'x', sizeof text);
+    frame_text(my.echo, text, sizeof text);
+    my.corpus = argc > 1 ? corpus_load(argv[1]) : (struct corpus){0};
+    my.blast = malloc(my.corpus.bytes + 4ul * my.corpus.count + 1);
+    for (uint32_t i = 0; i < my.corpus.count && my.corpus.lengths[i] < 65536; i++) {
+        my.blast_bytes += frame_text(my.blast + my.blast_bytes, my.corpus.frames[i],
+                                     my.corpus.lengths[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    NEED(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+    load(argc, argv);
+    int plain = listener(), secure = -1;
+    if (argc > 3) {
+        my.context = SSL_CTX_new(TLS_server_method());
+        NEED(SSL_CTX_use_certificate_chain_file(my.context, argv[2]) == 1);
+        NEED(SSL_CTX_use_PrivateKey_file(my.context, argv[3], SSL_FILETYPE_PEM) == 1);
+        SSL_CTX_set_num_tickets(my.context, 0);
+        secure = listener();
+    }
+    printf("\n");
+    fflush(stdout);
+    bench_place(1);
+    for (uint32_t turn = 0;; turn++) {
+        for (int i = 0; i < my.count; i++) {
+            if (my.peers[i].fd >= 0) {
+                serve(&my.peers[i]);
+            }
+        }
+        if (turn % 64 == 0) {
+            greet(plain, NULL);
+            if (secure >= 0) {
+                greet(secure, my.context);
+            }
+        }
+    }
+}
