@@ -301,6 +301,19 @@ def test_a_strategys_cancel_goes_to_the_venue_and_is_never_dropped(desk: Desk) -
     assert desk.store.tally[Value.ORDERS_CANCELED] == 1
 
 
+@pytest.mark.parametrize(("order_type", "there"), [(OrderType.GTC, True), (OrderType.FAK, False)])
+def test_what_was_cancelled_before_its_answer_came_had_been_there_unless_it_takes(
+    desk: Desk, order_type: OrderType, there: bool
+) -> None:
+    submission = desk.send(desk.intent(0, order_type=int(order_type), price_ticks=5_000))
+    (order_id,) = submission.order_ids
+    desk.settlement.on_order(
+        order_event(order_id, market(3), OrderEvent.CANCELLATION, state=VenueState.CANCELED)
+    )
+    assert desk.order(0).acknowledged is there
+    assert desk.order(0).state is OrderState.CLOSED  # its request still waits for the answer
+
+
 def test_a_cancel_that_races_a_fill_waits_for_the_fill(desk: Desk) -> None:
     order = rest(desk)
     event = order_event(

@@ -30,6 +30,7 @@ from overround.venues.polymarket.records import (
     UserTrade,
     own_fills,
 )
+from overround.venues.polymarket.records import OrderState as VenueState
 
 __all__ = ["Settlement"]
 
@@ -47,12 +48,15 @@ class Settlement:
         news: News,
         *,
         owner: str,
+        wallet: str = "",
         clock: Callable[[], int],
     ) -> None:
+        """``owner`` is the API key; ``wallet`` also knows trades of a key that was replaced."""
         self._store = store
         self._markets = markets
         self._news = news
         self._owner = owner
+        self._wallet = wallet
         self._clock = clock
         self._matched_ns: dict[tuple[str, str], int] = {}
         self._strangers: set[str] = set()
@@ -68,7 +72,7 @@ class Settlement:
     def on_trade(self, trade: UserTrade) -> int:
         """Book a trade's part in our orders; return how many records that made."""
         try:
-            fills = own_fills(trade, self._owner)
+            fills = own_fills(trade, self._owner, self._wallet)
         except VenueError as error:
             self._stranger(trade.trade_id, str(error))
             return 0
@@ -170,11 +174,13 @@ class Settlement:
             self.gone(order, event.state_text or "canceled", event.matched_lots)
         elif event.event is OrderEvent.PLACEMENT:
             # In flight the answer tells more; a taking order is judged by its trades.
-            if order.state in (OrderState.UNKNOWN, OrderState.DELAYED) and not order.taking:
-                acknowledge(
-                    self._store, self._news, order,
-                    Ack(order.order_id, "live", source="user"), now_ns,
-                )  # fmt: skip
+            held = event.state is VenueState.DELAYED
+            doubtful = order.state is OrderState.UNKNOWN or (
+                order.state is OrderState.DELAYED and not held
+            )
+            if doubtful and not order.taking:
+                ack = Ack(order.order_id, "delayed" if held else "live", source="user")
+                acknowledge(self._store, self._news, order, ack, now_ns)
         elif event.matched_lots + DUST_LOTS > order.size_lots and order.state is OrderState.LIVE:
             self.gone(order, "filled", event.matched_lots)
         self.close(order)
@@ -185,7 +191,11 @@ class Settlement:
             matched_lots <= order.matched_lots
         ):
             return
-        if order.state is OrderState.UNKNOWN and not order.acknowledged:
+        # Only a taking order may be killed without ever having been there.
+        was_there = order.state is OrderState.UNKNOWN or (
+            order.state is OrderState.SENT and not order.taking
+        )
+        if was_there and not order.acknowledged:
             ack = Ack(order.order_id, "live", source=reason)  # it is gone, so it was there
             acknowledge(self._store, self._news, order, ack, self._clock())
         unfilled = order.size_lots - max(order.filled_lots, matched_lots) >= DUST_LOTS
