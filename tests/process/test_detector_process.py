@@ -18,6 +18,7 @@ from oracle.regions import SHARE, Regions
 from overround.clock import NS_PER_MS, monotonic_ns
 from overround.config.schema import Capacity, Settings
 from overround.layout.intent import INTENT
+from overround.layout.seat import Wait
 from overround.observe.metrics import Histogram, Value
 from overround.shm.broadcast import BroadcastWriter
 from overround.shm.member import READY
@@ -142,6 +143,20 @@ def test_an_edge_becomes_a_plan_and_sigterm_ends_the_process_cleanly(rig: Rig) -
     assert rig.meters.value(Value.INTENTS) == 3
     assert rig.meters.value(Value.HITS) == 1
     assert rig.meters.histogram(Histogram.SEEN_TO_INTENT).count == 1
+    assert rig.stop() == 0
+
+
+def test_a_detector_that_spins_decides_collects_and_stops(rig: Rig) -> None:
+    roster = rig.instance.roster
+    row = next(row for row in roster.processes() if row.name == NAME)
+    roster.update_process(replace(row, wait=Wait.SPIN))
+    markets = rig.add_set(2)
+    rig.start()
+    assert rig.meters.value(Value.SPINNING) == 1
+    publish_set(rig, markets, (3_000, 50.0, 4_000, 50.0))
+    assert len(rig.take_plan(2)) == 2
+    rig.until(lambda: rig.meters.value(Value.GC_COLLECTIONS) > 0)
+    assert rig.meters.value(Value.LOCKED_BYTES) <= rig.meters.value(Value.REGION_BYTES)
     assert rig.stop() == 0
 
 

@@ -35,7 +35,8 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-async def test_every_intent_is_taken_once_in_order_and_freed(regions: Regions) -> None:
+@pytest.mark.parametrize("busy", [False, True])
+async def test_every_intent_is_taken_once_in_order_and_freed(regions: Regions, busy: bool) -> None:
     seen: list[int] = []
 
     def take(messages: list[RingIntent]) -> None:
@@ -44,9 +45,15 @@ async def test_every_intent_is_taken_once_in_order_and_freed(regions: Regions) -
         seen.extend(one.producer_sequence for one in messages)
 
     watch = RingWatch(
-        SpscConsumer(regions.intents_segment), asyncio.get_running_loop(), take, spin_ns=0
+        SpscConsumer(regions.intents_segment),
+        asyncio.get_running_loop(),
+        take,
+        spin_ns=0,
+        busy=busy,
     )
+    threads = threading.active_count()
     watch.start()
+    assert (threading.active_count() == threads) is busy
     for number in range(500):
         await until(lambda n=number: push(regions, n))  # type: ignore[misc]
     await until(lambda: len(seen) == 500)

@@ -54,11 +54,13 @@ def jemalloc_option(name: str) -> int | bool | None:
     """
     if jemalloc_version() is None:
         return None
-    kinds = {"narenas": ctypes.c_uint, "background_thread": ctypes.c_bool}
-    value = kinds.get(name, ctypes.c_ssize_t)()
+    value: ctypes.c_uint | ctypes.c_bool | ctypes.c_ssize_t = ctypes.c_ssize_t()
+    if name == "narenas":
+        value = ctypes.c_uint()
+    elif name == "background_thread":
+        value = ctypes.c_bool()
     size = ctypes.c_size_t(ctypes.sizeof(value))
     key = f"opt.{name}".encode()
     if ctypes.CDLL(None).mallctl(key, ctypes.byref(value), ctypes.byref(size), None, 0) != 0:
         return None
-    found: int | bool = value.value
-    return found
+    return value.value
