@@ -203,6 +203,28 @@ def test_a_strategys_cancel_reaches_the_venue(rig: Rig) -> None:
     assert_clean(rig)
 
 
+def test_a_cancel_that_overtakes_its_order_or_fails_waits_for_no_comparison(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, execute=Execute(reconcile_interval_ms=3_600_000))
+    try:
+        rig.start()
+        rig.until(lambda: rig.count(Value.USER_TRUSTED) == 1)
+        rig.venue.control("faults", path="/order", method="POST", before_ms=500, count=1)
+        early = rig.push_rest()
+        rig.until(lambda: rig.count(Value.ORDERS_SENT) == 1)
+        rig.push(flags=2, target_sequence=early, expires_ns=0)
+        rig.until(lambda: rig.reported(ReportKind.CANCELED) == [(early, 0)])
+
+        rig.venue.control("faults", path="/orders", method="DELETE", status=500, count=3)
+        failing = rig.push_rest()
+        rig.until(lambda: rig.count(Value.ORDERS_ACCEPTED) == 2)
+        rig.push(flags=2, target_sequence=failing, expires_ns=0)
+        rig.until(lambda: (failing, 0) in rig.reported(ReportKind.CANCELED))
+        assert rig.stop() == 0
+        assert_clean(rig)
+    finally:
+        rig.close()
+
+
 def test_the_kill_latch_cancels_everything_and_lets_nothing_through(rig: Rig) -> None:
     rig.start()
     rig.push_rest()

@@ -88,7 +88,7 @@ class Life:
 
     def resolve(self) -> None:
         asked_ns = self.rig.now_ns
-        for order in self.rig.resolver.unknown():
+        for order in self.rig.resolver.doubtful():
             found = None
             if order.order_id in self.live:
                 found = order_event(order.order_id, INFO, OrderEvent.LISTING)

@@ -15,6 +15,7 @@ from oracle.desk import (
     accepted,
     duplicate,
     lose,
+    maker_trade,
     market,
     order_event,
     refusals,
@@ -23,7 +24,7 @@ from oracle.desk import (
     taker_trade,
 )
 from overround.decide.risk import RefusalCode
-from overround.execute.order import OrderState
+from overround.execute.order import Order, OrderState
 from overround.execute.resolve import RemedyKind, resend
 from overround.ledger.journal import replay
 from overround.ledger.records import Kind, decode
@@ -31,6 +32,7 @@ from overround.observe.metrics import Value
 from overround.venues.contract import OrderType, Side
 from overround.venues.polymarket.answers import no_answer
 from overround.venues.polymarket.records import OrderEvent, TradeState
+from overround.venues.polymarket.records import OrderState as VenueState
 
 FEE = 125_000  # 5 % of ten shares at one half
 
@@ -264,3 +266,86 @@ def test_an_order_found_meanwhile_is_not_repeated(desk: Desk) -> None:
     desk.resolver.resolve(order, None, desk.now_ns)
     assert order.state is not OrderState.UNKNOWN
     assert not desk.core.begin(again)
+
+
+# -- orders the venue holds ---------------------------------------------------------------
+
+
+def hold(desk: Desk) -> Order:
+    submission = desk.send(desk.intent(0, order_type=int(OrderType.GTC), price_ticks=5_000))
+    desk.core.answer(submission, [accepted(submission.order_ids[0], "delayed")])
+    order = desk.order(0)
+    assert isinstance(order, Order)
+    assert order.state is OrderState.DELAYED
+    desk.tick(1)
+    return order
+
+
+def test_an_order_the_venue_holds_is_in_no_listing_and_not_gone(desk: Desk) -> None:
+    order = hold(desk)
+    reserved = desk.store.reserved_micro()
+    desk.tick(60_000)
+    assert desk.resolver.sweep([], desk.now_ns) == ([], [])
+    held = order_event(order.order_id, market(3), OrderEvent.PLACEMENT, state=VenueState.DELAYED)
+    desk.settlement.on_order(held)
+    assert desk.resolver.resolve(order, held, desk.now_ns) is None
+    assert (order.state, desk.store.reserved_micro()) == (OrderState.DELAYED, reserved)
+    assert desk.resolver.doubtful() == [order]
+
+
+def test_a_held_order_that_rests_at_last_is_live(desk: Desk) -> None:
+    order = hold(desk)
+    listed = order_event(order.order_id, market(3), OrderEvent.LISTING)
+    desk.resolver.sweep([listed], desk.now_ns)
+    assert order.state is OrderState.LIVE
+    assert desk.resolver.doubtful() == []
+
+
+def test_a_held_order_is_ended_by_its_absence_after_the_quiet_time_alone(desk: Desk) -> None:
+    order = hold(desk)
+    assert desk.resolver.resolve(order, None, desk.now_ns) is None
+    assert order.state is OrderState.DELAYED
+    desk.tick(3_000)
+    assert desk.resolver.resolve(order, None, desk.now_ns) is None
+    assert order.state is OrderState.DONE
+
+
+def test_a_lost_answer_of_a_held_order_is_found_as_held(desk: Desk) -> None:
+    lose(desk, desk.intent(0, order_type=int(OrderType.GTC), price_ticks=5_000))
+    order = desk.order(0)
+    desk.tick(1)
+    held = order_event(order.order_id, market(3), OrderEvent.LISTING, state=VenueState.DELAYED)
+    desk.resolver.resolve(order, held, desk.now_ns)
+    assert order.state is OrderState.DELAYED
+
+
+# -- what came after the question ---------------------------------------------------------
+
+
+def test_a_part_filled_after_the_look_up_leaves_the_rest_in_doubt(desk: Desk) -> None:
+    lose(desk, desk.intent(0, order_type=int(OrderType.GTC), price_ticks=5_000))
+    order = desk.order(0)
+    desk.tick(1)
+    asked_ns = desk.now_ns  # not there yet; it comes, fills in part and rests
+    desk.tick(1)
+    desk.settlement.on_trade(taker_trade(order.order_id, market(3), size_lots=4 * SHARE))
+    desk.resolver.resolve(order, None, asked_ns)
+    assert order.state is OrderState.UNKNOWN
+    assert order.open_lots == 6 * SHARE
+    desk.tick(1)
+    desk.resolver.resolve(order, None, desk.now_ns)
+    assert order.state is OrderState.CLOSED
+
+
+def test_an_order_taken_for_gone_that_is_listed_open_is_taken_up_and_cancelled(desk: Desk) -> None:
+    order = rest(desk)
+    desk.settlement.on_trade(maker_trade(order.order_id, market(3), size_lots=4 * SHARE))
+    desk.settlement.gone(order, "canceled")
+    assert (order.state, order.open_lots) == (OrderState.CLOSED, 0)
+    desk.tick(1)
+    listed = order_event(order.order_id, market(3), OrderEvent.LISTING, matched_lots=4 * SHARE)
+    asked_ns = desk.now_ns
+    desk.tick(1)
+    remedies, _ = desk.resolver.sweep([listed], asked_ns)
+    assert [one.kind for one in remedies] == [RemedyKind.CANCEL]
+    assert (order.state, order.open_lots) == (OrderState.LIVE, 6 * SHARE)

@@ -27,6 +27,7 @@ from overround.config.schema import Risk
 from overround.decide.risk import RefusalCode
 from overround.execute.order import OrderState
 from overround.execute.resolve import resend
+from overround.execute.settle import Settlement
 from overround.layout.intent import SELL
 from overround.ledger.records import Kind
 from overround.observe.metrics import Value
@@ -138,3 +139,15 @@ def test_cancels_above_their_rate_wait_and_none_is_dropped(tmp_path: Path) -> No
     desk.core.release_cancels()
     assert [one.intent.sequence for one in desk.core.cancels][:2] == [0, 1]
     desk.close()
+
+
+def test_a_trade_of_a_key_that_was_replaced_is_known_by_its_wallet(desk: Desk) -> None:
+    lose(desk)
+    order = desk.order(0)
+    trade = taker_trade(order.order_id, market(3), state=TradeState.CONFIRMED)
+    settlement = Settlement(
+        desk.store, desk.markets, desk.news, owner="the new key", wallet=trade.maker_address,
+        clock=lambda: desk.now_ns,
+    )  # fmt: skip
+    settlement.on_trade(trade)
+    assert desk.store.positions.lots(market(3).token_yes) == 10 * SHARE

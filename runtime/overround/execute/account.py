@@ -171,8 +171,12 @@ class AccountDesk:
             answers = decode_order_answers(status, body, ids, retry_after=again)
         for order in self._core.answer(submission, answers):
             self._settlement.close(order)
-            if order.state is OrderState.UNKNOWN:
-                self.doubt.set()
+        if self._resolver.doubtful():
+            self.doubt.set()
+        overtaken = [one for one in submission.orders if one.cancel_asked]
+        overtaken = [one for one in overtaken if one.state is OrderState.LIVE]
+        if overtaken:  # their cancels came to the venue before them
+            await self._cancel_ids([one.order_id for one in overtaken])
 
     async def _lease(self, submission: Submission) -> Lease | None:
         """Return the right to send, or None: then a first attempt is refused for good."""
@@ -192,13 +196,23 @@ class AccountDesk:
             return None
 
     async def cancel(self, orders: Sequence[Order]) -> None:
-        """Cancel orders by id; what is not confirmed is found by the next comparison."""
-        await self._cancel_ids([order.order_id for order in orders])
+        """Cancel orders by id, again until the venue answers.
 
-    async def _cancel_ids(self, ids: Sequence[str]) -> None:
+        What its answer does not confirm is found by the next comparison.
+        """
+        delay_s = ASK_DELAY_S
+        while orders and not await self._cancel_ids([order.order_id for order in orders]):
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, ASK_DELAY_MAX_S)
+            ended = (OrderState.CLOSED, OrderState.DONE)
+            orders = [order for order in orders if order.state not in ended]
+
+    async def _cancel_ids(self, ids: Sequence[str]) -> bool:
+        answered = True
         for start in range(0, len(ids), rest.CANCELS_MAX):
             some = ids[start : start + rest.CANCELS_MAX]
-            await self._cancel(rest.cancel_orders(some), cost=len(some))
+            answered &= await self._cancel(rest.cancel_orders(some), cost=len(some))
+        return answered
 
     async def cancel_all(self) -> bool:
         """Cancel everything the credentials have open; return whether the venue answered."""
@@ -221,9 +235,9 @@ class AccountDesk:
     async def remedy(self, remedies: Iterable[Remedy]) -> None:
         """Carry out what the resolver wants: cancels in one request, then resends."""
         wanted = list(remedies)
-        cancels = [one.order for one in wanted if one.kind is RemedyKind.CANCEL]
+        cancels = [one.order.order_id for one in wanted if one.kind is RemedyKind.CANCEL]
         if cancels:
-            await self.cancel(cancels)
+            await self._cancel_ids(cancels)
         for one in wanted:
             if one.kind is RemedyKind.RESEND:
                 await self.submit(resend(one.order))
@@ -234,7 +248,7 @@ class AccountDesk:
             await self.doubt.wait()
             self.doubt.clear()
             delay_s = ASK_DELAY_S
-            while self._resolver.unknown():
+            while self._resolver.doubtful():
                 try:
                     await self.ask()
                 except OverroundError as error:
@@ -262,7 +276,7 @@ class AccountDesk:
                 failures.append(error)
                 return None
 
-        looked = await asyncio.gather(*map(look_up, self._resolver.unknown()))
+        looked = await asyncio.gather(*map(look_up, self._resolver.doubtful()))
         found = [one for one in looked if one is not None]
         if failures and not found:
             raise failures[0]
@@ -294,7 +308,7 @@ class AccountDesk:
         await self.remedy(remedies)
         if orphans:
             await self._cancel_ids(orphans)
-        if self._resolver.unknown():
+        if self._resolver.doubtful():
             self.doubt.set()
         return differences
 

@@ -127,6 +127,11 @@ class OrderBuilder:
         return self._signer.address
 
     @property
+    def maker(self) -> str:
+        """Wallet that pays and receives."""
+        return self._maker
+
+    @property
     def owner(self) -> str:
         """API key that orders are placed under."""
         return self._owner

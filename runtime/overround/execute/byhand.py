@@ -100,7 +100,8 @@ class _Canned:
         return self.balance
 
     async def shares(self, token: str, *, fresh: bool = False) -> int:
-        return self.shares_of[token]
+        # One that the listed trades have brought was not asked for; its fill is too young to judge.
+        return self.shares_of.get(token, 0)
 
 
 def _parts(
@@ -207,12 +208,12 @@ async def _until_clear(parts: Parts, store: Store, told: Callable[[str], None]) 
     for _ in range(MEND_TRIES_MAX):
         try:
             differences = await parts.desk.reconcile()
-            if parts.resolver.unknown():
+            if parts.resolver.doubtful():
                 await parts.desk.ask()
         except OverroundError as error:
             told(f"not compared: {error}")
         else:
-            if not parts.resolver.unknown() and not store.positions.pending():
+            if not parts.resolver.doubtful() and not store.positions.pending():
                 return differences
         await asyncio.sleep(MEND_PAUSE_S)
     return differences

@@ -65,7 +65,11 @@ STATE_TEXTS: Final = {
         "all of it reserved; looked up by id, resent with identical bytes while wanted, else "
         "cancelled by id; ended only by proof, or absence after unknown_quiet_ms",
     ),
-    OrderState.DELAYED: ("the venue has it, not in the book", "reserved; asked for until it is"),
+    OrderState.DELAYED: (
+        "the venue has it, not in the book",
+        "reserved; looked up by id until it rests, trades, or is not found after "
+        "unknown_quiet_ms; no listing shows it, no cancel takes it",
+    ),
     OrderState.LIVE: ("it rests at the venue", "its open part is reserved"),
     OrderState.CLOSED: (
         "nothing of it can trade any more",
@@ -94,9 +98,10 @@ def _acks() -> list[Arrow]:
             Arrow(state, _E.DUPLICATED, _S.UNKNOWN, "looked up: the first copy's fate is unknown"),
         ]
     late = "none: the user channel was faster than the answer"
+    again = "taken up again: a listing shows it open; cancelled"
     rows += [
         Arrow(_S.CLOSED, _E.LIVE_ANSWERED, _S.CLOSED, late),
-        Arrow(_S.CLOSED, _E.LIVE_SEEN, _S.LIVE, "taken up again: a listing shows it open"),
+        Arrow(_S.CLOSED, _E.LIVE_SEEN, _S.LIVE, again),
         Arrow(_S.DONE, _E.LIVE_ANSWERED, _S.LIVE, "taken up again"),
         Arrow(_S.DONE, _E.LIVE_SEEN, _S.LIVE, "turned up after its end: cancelled"),
     ]

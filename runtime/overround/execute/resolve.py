@@ -23,12 +23,17 @@ from overround.execute.order import Order, OrderState
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.ledger.records import Ack, Cancel, Unknown
+from overround.venues.polymarket.records import OrderState as VenueState
 from overround.venues.polymarket.records import UserOrder
 
 __all__ = ["Remedy", "RemedyKind", "Resolver", "resend"]
 
 RESENDS_MAX: Final = 1
 """Repeats of identical bytes: one tells whether the first copy arrived."""
+
+
+_DOUBTFUL: Final = (OrderState.UNKNOWN, OrderState.DELAYED)
+_ENDED: Final = (OrderState.CLOSED, OrderState.DONE)
 
 
 class RemedyKind(Enum):
@@ -89,9 +94,12 @@ class Resolver:
                 self._settlement.close(order)
         return unknown
 
-    def unknown(self) -> list[Order]:
-        """Return the orders of unknown outcome, oldest first."""
-        return [order for order in self._store.in_state(OrderState.UNKNOWN) if not order.in_flight]
+    def doubtful(self) -> list[Order]:
+        """Return the orders to be looked up by id, oldest first: unknown, or held by the venue.
+
+        A held one is in no listing, may match any moment and cannot be cancelled.
+        """
+        return [order for order in self._store.in_state(*_DOUBTFUL) if not order.in_flight]
 
     def oldest_unsettled_ms(self) -> int | None:
         """Return the wall time (ms) from which trades must be listed; None if none matters."""
@@ -100,31 +108,45 @@ class Resolver:
         return min(times, default=None)
 
     def resolve(self, order: Order, found: UserOrder | None, asked_ns: int) -> Remedy | None:
-        """Judge one unknown order by a look-up begun at ``asked_ns``.
+        """Judge one doubtful order by a look-up begun at ``asked_ns``.
 
         The trades must have been listed, completely, after the look-up.
         """
-        if order.state is not OrderState.UNKNOWN or order.in_flight or order.sent_ns > asked_ns:
+        if order.state not in _DOUBTFUL or order.in_flight or order.sent_ns > asked_ns:
             return None
         now_ns = self._clock()
         if found is not None and not found.done:
-            status = "delayed" if order.taking else "live"
-            ack = Ack(order.order_id, status, found.trade_ids, found.matched_lots, source="look-up")
-            acknowledge(self._store, self._news, order, ack, now_ns)
-            self._settlement.close(order)
+            self._found(order, found, now_ns)
             return None
         matched_lots = found.matched_lots if found is not None else 0
         if order.trades_seen or matched_lots:
+            if not order.taking and order.touched_ns > asked_ns:
+                return None  # it may have come, and the rest of it rest, after the look-up
             trade_ids = found.trade_ids if found is not None else ()
             ack = Ack(order.order_id, "matched", trade_ids, matched_lots, source="trades")
             acknowledge(self._store, self._news, order, ack, now_ns)
             self._settlement.gone(order, "matched", matched_lots)
             self._settlement.close(order)
             return None
-        if asked_ns - order.sent_ns < self._quiet_ns:
+        young = asked_ns - order.sent_ns < self._quiet_ns
+        if order.state is OrderState.DELAYED:
+            if not young:
+                self._settlement.gone(order, "gone")
+                self._settlement.close(order)
+            return None
+        if young:
             return self._press(order, now_ns)
         self._store.commit(ended(order, "not found after quiet"), now_ns)
         return None
+
+    def _found(self, order: Order, found: UserOrder, now_ns: int) -> None:
+        held = order.taking or found.state is VenueState.DELAYED
+        if held and order.state is OrderState.DELAYED:
+            return
+        status = "delayed" if held else "live"
+        ack = Ack(order.order_id, status, found.trade_ids, found.matched_lots, source="look-up")
+        acknowledge(self._store, self._news, order, ack, now_ns)
+        self._settlement.close(order)
 
     def _press(self, order: Order, now_ns: int) -> Remedy | None:
         wanted = now_ns < order.expires_ns and not self._killed() and not order.cancel_asked
@@ -147,24 +169,21 @@ class Resolver:
             order = self._store.by_id.get(order_id)
             if order is None:
                 differences.append(f"open order {order_id} is not ours")
-            elif order.state is OrderState.DONE and order.touched_ns <= asked_ns:
+            elif order.state in _ENDED and order.touched_ns <= asked_ns:
                 differences.append(f"order {order_id} was done and is open")
                 remedies.append(self._revive(order, one))
         for order in list(self._store.working.values()):
             if order.in_flight or order.touched_ns > asked_ns:
                 continue
             listed = found.get(order.order_id)
-            if order.state is OrderState.UNKNOWN:
+            if order.state is OrderState.UNKNOWN or (listed and order.state is OrderState.DELAYED):
                 remedy = self.resolve(order, listed, asked_ns)
                 if remedy is not None:
                     remedies.append(remedy)
-            elif order.state in (OrderState.LIVE, OrderState.DELAYED) and listed is None:
+            elif order.state is OrderState.LIVE and listed is None:
                 differences.append(f"order {order.order_id} is gone")
                 self._settlement.gone(order, "gone")
                 self._settlement.close(order)
-            elif order.state is OrderState.DELAYED and listed is not None and not order.taking:
-                ack = Ack(order.order_id, "live", source="listing")
-                acknowledge(self._store, self._news, order, ack, self._clock())
             else:
                 self._settlement.close(order)
                 if order.cancel_asked and order.state is OrderState.LIVE:

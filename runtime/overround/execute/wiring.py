@@ -182,7 +182,7 @@ def build(
         shadow=settings.mode is Mode.SHADOW,
         pool=pool,
     )
-    settlement = Settlement(store, markets, news, owner=owner, clock=now)
+    settlement = Settlement(store, markets, news, owner=owner, wallet=builder.maker, clock=now)
     quiet_ns = settings.execute.unknown_quiet_ms * clock.NS_PER_MS
     resolver = Resolver(
         store, settlement, news, quiet_ns=quiet_ns, clock=now,
