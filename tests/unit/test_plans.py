@@ -11,7 +11,7 @@ import pytest
 from oracle.desk import RUN, SHARE, market, order_event, refusals
 from oracle.plan_rig import PlanRig
 from overround.config.schema import Execute
-from overround.decide.risk import BookView, RefusalCode
+from overround.decide.risk import BookView, Refusal, RefusalCode
 from overround.execute.order import OrderState
 from overround.execute.planbook import PlanOutcome
 from overround.layout.intent import OWN_SEQUENCE, IntentFlag
@@ -191,6 +191,23 @@ def test_the_kill_latch_stops_repairs(rig: PlanRig) -> None:
     rig.answer(rig.begin_plan(2), [TEN, 0])
     rig.kill = True
     assert rig.step() == []
+
+
+def test_repairs_the_gate_refuses_do_not_use_up_a_plans_repairs(rig: PlanRig) -> None:
+    rig.answer(rig.begin_plan(3), [TEN, TEN, 0])
+    rig.core.gate.stop = Refusal(RefusalCode.DRAWDOWN, "held for a while")
+    for _ in range(40):
+        assert rig.step() == []
+    rig.core.gate.stop = None
+    assert len(rig.step()) == 1
+
+
+def test_a_stop_makes_no_repairs_to_refuse(rig: PlanRig) -> None:
+    rig.answer(rig.begin_plan(3), [TEN, TEN, 0])
+    before = rig.kinds
+    rig.core.ready = False
+    assert rig.step() == []
+    assert rig.kinds == before
 
 
 def test_legs_of_an_ordered_plan_leave_one_after_the_other(rig: PlanRig) -> None:

@@ -182,7 +182,8 @@ class PlanDesk:
                 self._end(key, plan, [], in_proportion=False)
             return []
         open_legs = any(leg.missing_lots or leg.surplus_lots for leg in legs)
-        over = late or begun.repair == Repair.LEAVE or len(plan.repairs) >= REPAIRS_MAX
+        sent = sum(not one.refused for one in plan.repairs)
+        over = late or begun.repair == Repair.LEAVE or sent >= REPAIRS_MAX
         if open_legs and not over:
             return self._mend(key, plan, begun, legs)
         if done:
@@ -269,7 +270,7 @@ class PlanDesk:
             bound = worst_micro(sure, [*maybe, *added], note)
             if steps and result > best_micro and bound >= -begun.worst_micro:
                 best, best_micro = steps, result
-        if not best or self._core.killed:
+        if not best or self._core.killed or not self._core.ready:
             return []
         return self._core.take(self._messages(begun, best, now_ns))
 
