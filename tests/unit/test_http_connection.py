@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+from random import Random
 
 import pytest
 
-from oracle.http_server import CUT, HANG, ScriptedServer, answer, ask, on_uvloop, pool_to, until
-from overround.clock import monotonic_ns
+from oracle.http_server import (
+    CUT,
+    HANG,
+    ScriptedServer,
+    Told,
+    answer,
+    ask,
+    on_uvloop,
+    pool_to,
+    until,
+)
+from overround.clock import epoch_s, monotonic_ns
+from overround.errors import OrderError
 from overround.execute.http import connection as module
 from overround.execute.http.answer import Kind, NoAnswer, NotSent
+from overround.execute.http.dial import Origin
+from overround.execute.http.head import RequestEncoder
+from overround.execute.http.pool import Pool, PoolLimits
+from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.rest import Request
 
 CHUNKED = (
@@ -150,6 +166,24 @@ async def test_no_byte_is_written_to_a_connection_that_is_closing() -> None:
             connection.send(Request("POST", "/order"), monotonic_ns() + 10**10)
         await until(lambda: pool.counts["order"] == 0)
     assert server.requests == []
+    await server.stop()
+
+
+@on_uvloop
+async def test_a_request_that_cannot_be_written_gives_its_connection_back() -> None:
+    server = ScriptedServer(lambda *_: answer(200))
+    await server.start()
+    origin = Origin("127.0.0.1", server.port, tls=False)
+    encode = RequestEncoder(origin, Signer("0x" + "11" * 32), chain_id=137, epoch_s=epoch_s)
+    pool = Pool(
+        origin, encode, Told(), limits=PoolLimits(3), clock=monotonic_ns, random=Random(1)
+    )  # fmt: skip
+    connection = await pool.wait(Kind.QUERY, monotonic_ns() + 10**10)
+    with pytest.raises(OrderError, match="no target"):
+        connection.send(Request("GET", "/a b"), monotonic_ns() + 10**10)
+    assert pool.counts["query"] == 0
+    assert (await ask(pool)).status == 200
+    await pool.close()
     await server.stop()
 
 

@@ -294,7 +294,7 @@ class VenueClient:
             return  # an official client finds out only then; who sent it says so
         if error is not None:
             self._news.count(Value.HTTP_NO_ANSWER)
-            self._news.notice("no answer", code=request.path, error=str(error))
+            self._news.notice("no answer", code=kind.name, error=str(error))
             return
         login = request.auth is Auth.L2
         if self.guard.judge(kind, what, answer.result(), login=login) is Trouble.LOGIN:

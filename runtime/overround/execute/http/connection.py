@@ -16,6 +16,7 @@ from typing import Final, cast
 
 import httptools
 
+from overround.errors import OverroundError
 from overround.execute.http.answer import Kind, NoAnswer, NotSent, Response
 from overround.venues.polymarket.rest import Request
 
@@ -98,7 +99,12 @@ class Connection(asyncio.Protocol):
     def send(self, request: Request, deadline_ns: int) -> asyncio.Future[Response]:
         """Write a request in this very loop turn; as ``send_bytes``."""
         what = f"{request.method} {request.path}"
-        return self.send_bytes(self._encode(request), deadline_ns, what)
+        try:
+            data = self._encode(request)
+        except OverroundError:
+            self.release()
+            raise
+        return self.send_bytes(data, deadline_ns, what)
 
     def send_bytes(self, data: bytes, deadline_ns: int, what: str) -> asyncio.Future[Response]:
         """Write head and body; the future brings the Response or NoAnswer.
