@@ -125,6 +125,18 @@ def test_what_somebody_else_moved_is_told_and_adopted_by_hand_alone(rig: Rig) ->
     assert (status, report["differences"]) == (0, [])
 
 
+def test_a_look_learns_of_a_token_by_the_trade_that_the_journal_lacks(rig: Rig) -> None:
+    rig.start()
+    rig.venue.control("faults", path="/order", method="POST", before_ms=500, count=1)
+    rig.push(market=HALF)
+    rig.until(lambda: rig.count(Value.ORDERS_SENT) == 1)
+    rig.kill()
+    rig.until(lambda: any(line["event"] == "trade" for line in rig.venue.log()), alive=False)
+    status, report, text = reconcile(rig)
+    assert report is not None, text
+    assert (status, report["would_write"]["FILL"]) == (0, 1), report
+
+
 def test_an_adopted_order_is_ours_from_then_on(tmp_path: Path) -> None:
     rig = Rig(tmp_path, execute=Execute(**QUICK, orphan_orders="adopt"))
     try:

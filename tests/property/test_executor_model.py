@@ -237,6 +237,13 @@ class ExecutorMachine(RuleBasedStateMachine):
         for _ in range(2):
             self.compare(ms=3_100, trades=True)
 
+    @rule()
+    def repeat_one_that_was_lost(self) -> None:
+        self.trade(
+            size=1_000, rests=False, lives_ms=10_000, again=False, late_ms=0, fate="lose before"
+        )  # fmt: skip
+        self.compare(ms=10, trades=True)
+
     # -- what always holds ---------------------------------------------------------------
 
     @invariant()
