@@ -59,3 +59,52 @@ def test_a_silent_owner_has_no_book(regions: Regions, markets: SharedMarkets) ->
     regions.board_segment.take_over()
     assert markets.book(0, NOW_NS) == (NO_BOOK, 0)  # not before the next owner beats
     assert markets.book(99, NOW_NS) == (NO_BOOK, 0)
+
+
+def name_markets(regions: Regions, markets: SharedMarkets) -> None:
+    for index in range(2):
+        row = regions.catalog.load(index)
+        assert row is not None
+        row["condition_id"] = b"0xc%d" % index
+        row["token_yes"], row["token_no"] = b"%d" % (2 * index + 1), b"%d" % (2 * index + 2)
+        regions.catalog.store(index, row)
+    markets.refresh()
+
+
+def test_a_change_in_the_catalog_makes_only_its_own_market_anew(
+    regions: Regions, markets: SharedMarkets
+) -> None:
+    name_markets(regions, markets)
+    before = [markets.info(0), markets.info(1)]
+    row = regions.catalog.load(1)
+    assert row is not None
+    row["tick_ticks"] = 10
+    regions.catalog.store(1, row)
+    assert markets.refresh() == 2
+    assert markets.info(0) is before[0]
+    changed = markets.info(1)
+    assert changed is not None
+    assert changed.tick_ticks == 10
+
+
+def test_a_set_that_is_complete_at_last_is_one_for_all_its_markets(
+    regions: Regions, markets: SharedMarkets
+) -> None:
+    name_markets(regions, markets)
+    for index in range(2):
+        row = regions.catalog.load(index)
+        assert row is not None
+        row["set_index"], row["set_position"], row["set_size"], row["set_complete"] = 0, index, 2, 1
+        regions.catalog.store(index, row)
+        markets.refresh()
+    infos = [markets.info(0), markets.info(1)]
+    members = ("0xc0", "0xc1")
+    assert [one.set_members for one in infos if one is not None] == [members, members]
+    row = regions.catalog.load(1)
+    assert row is not None
+    row["set_complete"] = 0
+    regions.catalog.store(1, row)
+    markets.refresh()
+    first = markets.info(0)
+    assert first is not None
+    assert first.set_members == ()

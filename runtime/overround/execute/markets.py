@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from overround._native import ffi, lib
 from overround.decide.risk import BookView, MarketView
 from overround.layout.catalog import SET_NONE, MarketStatus
@@ -101,7 +103,8 @@ class SharedMarkets:
         self._shards: list[int] = []
         self._tokens: dict[str, tuple[int, int]] = {}
         self._sets: dict[int, tuple[str, ...]] = {}
-        self._raw = b""
+        self._rows = np.zeros((0, 0), np.uint8)
+        """The catalog's bytes as they were read last, a row a market."""
         row = self._row = ffi.new("struct ovr_board *")
         self._epoch = ffi.new("uint64_t *")
         # The row's arrays, in place: looking them up costs more than copying the row.
@@ -109,32 +112,46 @@ class SharedMarkets:
         self._ask_ticks, self._ask_lots = row.ask_ticks, row.ask_lots
 
     def refresh(self) -> int:
-        """Read the catalog anew (it grows, and rows change); return its size. Not per order."""
+        """Read the catalog anew (it grows, and rows change); return its size. Not per order.
+
+        Only rows that differ are looked at: thousands of them would stop the loop.
+        """
         table = self._catalog.load_all()
-        raw = table.tobytes()
-        if raw == self._raw:
-            return len(table)
-        self._raw = raw
-        rows = list(table)
+        rows = np.ascontiguousarray(table).view(np.uint8).reshape(len(table), -1)
+        known = len(self._rows)
+        differs = np.ones(len(table), np.bool_)
+        if known:
+            differs[:known] = (rows[:known] != self._rows).any(axis=1)
+        self._rows = rows
+        if (table["set_index"][differs] != SET_NONE).any():
+            differs |= self._read_sets(table)
+        grown = len(table) - len(self._infos)
+        self._infos += [None] * grown
+        self._shards += [0] * grown
+        for index in np.flatnonzero(differs).tolist():
+            self._shards[index] = int(table[index]["shard"])
+            info = self._infos[index] = self._info(index, table[index])
+            if info is not None:
+                self._tokens[info.token_yes] = (index, 0)
+                self._tokens[info.token_no] = (index, 1)
+        return len(table)
+
+    def _read_sets(self, table: Any) -> Any:
+        """Read all complete sets; return a mask of the rows whose set is another one now."""
         members: dict[int, list[tuple[int, str]]] = {}
         complete: dict[int, int] = {}
-        for row in rows:
-            if int(row["set_index"]) != SET_NONE and row["set_complete"]:
-                place = (int(row["set_position"]), _text(row["condition_id"]))
-                members.setdefault(int(row["set_index"]), []).append(place)
-                complete[int(row["set_index"])] = int(row["set_size"])
-        self._sets = {
+        for row in table[(table["set_index"] != SET_NONE) & (table["set_complete"] != 0)]:
+            place = (int(row["set_position"]), _text(row["condition_id"]))
+            members.setdefault(int(row["set_index"]), []).append(place)
+            complete[int(row["set_index"])] = int(row["set_size"])
+        before, self._sets = self._sets, {
             index: tuple(condition for _, condition in sorted(found))
             for index, found in members.items()
             if len(found) == complete[index]
-        }
-        self._infos = [self._info(index, row) for index, row in enumerate(rows)]
-        self._shards = [int(row["shard"]) for row in rows]
-        for info in self._infos:
-            if info is not None:
-                self._tokens[info.token_yes] = (info.index, 0)
-                self._tokens[info.token_no] = (info.index, 1)
-        return len(rows)
+        }  # fmt: skip
+        every = before.keys() | self._sets.keys()
+        moved = [one for one in every if before.get(one) != self._sets.get(one)]
+        return np.isin(table["set_index"], moved)
 
     def _info(self, index: int, row: Any) -> MarketInfo | None:
         if not row["token_yes"]:  # a torn row, read again at the next refresh
