@@ -5,7 +5,7 @@
  * The path that a client asks for says what it gets:
  *   /echo    one text frame of 512 bytes for every frame it sends
  *   /blast   for every frame it sends, the whole corpus, each frame a text message
- *   /burst   for every frame any /burst client sends, one frame of the corpus on all of them */
+ *   /burst1  for every frame any client of this digit sends, one frame of the corpus on all of them */
 #include "corpus.h"
 
 #include <arpa/inet.h>
@@ -26,7 +26,7 @@ struct peer {
     int fd;
     SSL *tls;
     bool open;
-    char mode; /* e, b or u: the path's second letter that differs */
+    char mode; /* e, b, or the digit of a burst's group */
     size_t held;
     uint8_t buffer[BUFFER];
 };
@@ -108,18 +108,18 @@ static void answer_head(struct peer *peer)
                         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
     peer->mode = memcmp(peer->buffer, "GET /echo", 9) == 0   ? 'e'
                  : memcmp(peer->buffer, "GET /blast", 10) == 0 ? 'b'
-                                                               : 'u';
+                                                               : (char)peer->buffer[10];
     peer->open = true;
     give(peer, (uint8_t *)out, (size_t)size);
 }
 
-static void burst(void)
+static void burst(char group)
 {
     uint8_t frame[BUFFER];
     uint32_t n = my.turn++ % my.corpus.count;
     size_t size = frame_text(frame, my.corpus.frames[n], my.corpus.lengths[n]);
     for (int i = 0; i < my.count; i++) {
-        if (my.peers[i].fd >= 0 && my.peers[i].open && my.peers[i].mode == 'u') {
+        if (my.peers[i].fd >= 0 && my.peers[i].open && my.peers[i].mode == group) {
             give(&my.peers[i], frame, size);
         }
     }
@@ -132,7 +132,7 @@ static void on_frame(struct peer *peer)
     } else if (peer->mode == 'b') {
         give(peer, my.blast, my.blast_bytes);
     } else {
-        burst();
+        burst(peer->mode);
     }
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rows import book, decode, detect, ring, sockets
+from rows import book, calls, decode, detect, ring, sockets, verdict
 from runner.judge import Row
 from runner.kit import Kit
 
@@ -17,7 +17,8 @@ REGISTRY: dict[str, Measure] = {
         ("ws_rtt_native", "ws_rtt_native_tls", "ws_rtt_picows", "ws_receive_native"),
         sockets.measure,
     ),
-    "ws_calls_50": sockets.measure_calls,
+    "ws_calls_50": calls.measure,
+    "frame_to_verdict": verdict.measure,
     "book_update": book.measure,
     **dict.fromkeys(("detect_sweep", "detect_pair", "detect_set", "signal_tick"), detect.measure),
 }

@@ -1,7 +1,10 @@
-"""A process that follows bursts on many connections, run under strace: burst_client KIND PORT N M.
+"""A process that follows bursts on many connections while its system calls are counted.
 
-Both transports of the runtime, the same owner. A burst is one price change on every connection;
-the first connection asks for the next when the last one has come.
+    burst_client native|picows PORT SOCKETS
+
+Both transports of the runtime have the same owner. A burst is one price change on every
+connection; the first connection asks for the next when the last one has come. A line on stdin says
+how many bursts to follow, a line on stdout says that it was done.
 """
 
 from __future__ import annotations
@@ -19,28 +22,31 @@ from overround.ingress.transport import Links
 class Owner:
     """Counts messages and asks for bursts."""
 
-    def __init__(self, sockets: int, bursts: int) -> None:
-        self.sockets, self.bursts = sockets, bursts
-        self.open = self.seen = self.asked = 0
+    def __init__(self, sockets: int) -> None:
+        self.sockets = sockets
+        self.open = self.seen = self.wanted = 0
         self.links: Any = None
         self.done = asyncio.get_running_loop().create_future()
 
     def on_connected(self, connection: int) -> None:
         self.open += 1
         if self.open == self.sockets:
-            asyncio.get_running_loop().call_later(0.2, self.ask)
+            say("ready")
 
-    def ask(self) -> None:
-        if self.asked == self.bursts:
+    def on_command(self) -> None:
+        line = sys.stdin.readline()
+        if not line:
             self.done.set_result(None)
             return
-        self.asked += 1
+        self.seen, self.wanted = 0, self.sockets * int(line)
         self.links.send(1, "go!!")
 
     def count(self, messages: int) -> None:
         self.seen += messages
-        if self.seen == self.asked * self.sockets:
-            self.ask()
+        if self.seen == self.wanted:
+            say("done")
+        elif self.seen % self.sockets == 0:
+            self.links.send(1, "go!!")
 
     def on_frame(self, *_: object) -> None:
         self.count(1)
@@ -61,17 +67,24 @@ class Owner:
         pass
 
 
-async def follow(kind: str, port: int, sockets: int, bursts: int) -> None:
-    owner = Owner(sockets, bursts)
+def say(word: str) -> None:
+    """Tell the process that counts."""
+    sys.stdout.write(f"{word}\n")
+    sys.stdout.flush()
+
+
+async def follow(kind: str, port: int, sockets: int) -> None:
+    """Open the connections and follow commands until stdin ends."""
+    owner = Owner(sockets)
+    asyncio.get_running_loop().add_reader(sys.stdin, owner.on_command)
     make: Any = NativeLinks if kind == "native" else Links
     owner.links = make(
-        f"ws://127.0.0.1:{port}/burst", owner, frame_bytes_max=1 << 22, connect_timeout_s=20,
+        f"ws://127.0.0.1:{port}/burst{1 if kind == 'native' else 2}", owner, frame_bytes_max=1 << 22, connect_timeout_s=20,
         on_fatal=owner.done.set_exception,
     )  # fmt: skip
     for number in range(1, sockets + 1):
         owner.links.connect(number)
-    async with asyncio.timeout(90):
-        await owner.done
+    await owner.done
     await owner.links.stop()
 
 

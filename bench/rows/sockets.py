@@ -179,7 +179,8 @@ def picows_echo(port: int) -> tuple[float, float]:
     return quantiles(uvloop.run(_picows_echo(port)))
 
 
-def _need_uring() -> None:
+def need_uring() -> None:
+    """Raise CannotMeasure where io_uring is not to be had."""
     found = probe(Shape.SPIN)
     if not found.usable:
         raise CannotMeasure(f"no io_uring: {found.cause}")
@@ -204,7 +205,7 @@ def echo_rows(kit: Kit, names: list[str]) -> list[Row]:
             port, ca, subject = runs[name]
             try:
                 if name != "ws_rtt_picows":
-                    _need_uring()
+                    need_uring()
                 with kit.quiet(priority=2):
                     pair = alternate(kit, lambda: clients.echo("floor", port, ca), subject)
             except CannotMeasure as error:
@@ -238,7 +239,7 @@ def alternate(
 
 def receive_row(kit: Kit) -> Row:
     """Messages a second into books, the half of them price changes, the half prints."""
-    _need_uring()
+    need_uring()
     made = corpus.Stream(messages=8_192)
     frames = corpus.write("stream", made.frames)
     clients = Clients(kit)
@@ -273,51 +274,3 @@ def measure(kit: Kit, names: list[str]) -> list[Row]:
         except CannotMeasure as error:
             rows.append(unmeasured("ws_receive_native", str(error)))
     return rows
-
-
-# -- system calls -----------------------------------------------------------------------------
-
-SOCKETS, BURSTS = 50, 60
-
-
-def count_calls(kit: Kit, kind: str, port: int, bursts: int) -> int:
-    """Return the system calls of a client process that follows so many bursts."""
-    import shutil
-    import sys
-    import tempfile
-
-    tracer = shutil.which("strace")
-    if tracer is None:
-        raise CannotMeasure("needs strace: apt-get install strace")
-    with tempfile.NamedTemporaryFile("r", suffix=".strace") as out:
-        done = subprocess.run(
-            [tracer, "-f", "-c", "-o", out.name, "taskset", "-c", str(kit.cpus[-1]),
-             sys.executable, str(Path(__file__).with_name("burst_client.py")), kind, str(port),
-             str(SOCKETS), str(bursts)],
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-        if done.returncode:
-            raise CannotMeasure(f"{kind} client: {(done.stderr.strip() or '?').splitlines()[-1]}")
-        lines = out.read().splitlines()
-    total = [line.split() for line in lines if line.endswith("total")]
-    if not total:
-        raise CannotMeasure("strace counted nothing")
-    return int(total[-1][3])
-
-
-def measure_calls(kit: Kit, _: list[str]) -> list[Row]:
-    """Return ``ws_calls_50``: what twice as many bursts cost more, a message."""
-    _need_uring()
-    frames = corpus.write("change", corpus.changes(64))
-    floor, subject = Series(), Series()
-    with serving(kit, frames) as server:
-        for _turn in range(10 if kit.rounds >= 10 else kit.rounds):
-            for kind, series in (("native", floor), ("picows", subject)):
-                few = count_calls(kit, kind, server.plain, BURSTS)
-                many = count_calls(kit, kind, server.plain, 2 * BURSTS)
-                series.p50.append((many - few) / (SOCKETS * BURSTS))
-    notes = {
-        "floor is": "the io_uring transport in the event loop; the subject is picows",
-        "calls per message native": round(median(floor.p50), 3),
-    }
-    return [judge("ws_calls_50", subject, floor, notes=notes)]

@@ -3,7 +3,8 @@
 Floor and subject are measured in turn, round by round. A round's ratio is the subject's figure
 over the floor's of the same round; the row's ratio is the median over all rounds. The rounds are
 also cut into blocks: if the blocks' medians disagree by more than ``SPREAD_MAX``, or about the
-verdict itself, the machine was too noisy and the row is not judged.
+verdict itself, the machine was too noisy and the row is not judged. Only where every block is on
+the same side of the target by a factor of ``DECISIVE`` does a wide spread not matter.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ BLOCKS = 5
 ROUNDS_MIN = 2 * BLOCKS
 SPREAD_MAX = 0.25
 """Largest difference between the blocks' medians, relative to the row's ratio."""
+DECISIVE = 2.0
+"""So many times better or worse than the target is a verdict whatever the spread."""
 
 
 @dataclass(slots=True)
@@ -132,12 +135,14 @@ def _decide(row: Row, parts: list[float], refusals: list[str]) -> Row:
         row.why = "; ".join([*refusals, "reported only: no target"])
         return row
     passed = _passes(row.sense, row.ratio, row.target)
-    if row.spread > SPREAD_MAX:
+    nearest = min(max(part / row.target, row.target / part) for part in parts)
+    agreed = all(_passes(row.sense, part, row.target) == passed for part in parts)
+    if row.spread > SPREAD_MAX and not (agreed and nearest >= DECISIVE):
         refusals.append(
             f"noisy: the medians of {BLOCKS} parts of the run differ by {row.spread:.0%} "
             f"(limit {SPREAD_MAX:.0%})"
         )
-    elif any(_passes(row.sense, part, row.target) != passed for part in parts):
+    elif not agreed:
         refusals.append(
             f"too close: parts of the run say {min(parts):.2f} to {max(parts):.2f}, "
             f"the target {row.target:g} lies between"
