@@ -83,8 +83,8 @@ def test_a_missed_leg_is_made_good_at_the_next_price(rig: Rig) -> None:
     one = ended(rig)
     assert one.outcome in (PlanOutcome.COMPLETED, PlanOutcome.UNWOUND)
     assert one.repairs >= 1
-    assert rig.count(Value.PLANS_BEGUN) == 1
-    assert rig.count(Value.PLANS_REPAIRED) == one.repairs
+    rig.until(lambda: rig.count(Value.PLANS_BEGUN) == 1)
+    rig.until(lambda: rig.count(Value.PLANS_REPAIRED) == one.repairs)
     finish(rig)
 
 
@@ -121,5 +121,5 @@ def test_an_answer_that_got_lost_is_cleared_up_before_anything_is_repaired(rig: 
     push_pair(rig)
     one = ended(rig)
     assert (one.outcome, one.repairs) == (PlanOutcome.WHOLE, 0)
-    assert rig.count(Value.ORDERS_UNKNOWN) == 2
+    rig.until(lambda: rig.count(Value.ORDERS_UNKNOWN) == 2)
     finish(rig)

@@ -66,12 +66,15 @@ async def test_a_failure_leaves_the_intents_in_the_ring(regions: Regions) -> Non
     def refuse(_: list[RingIntent]) -> None:
         raise ValueError("disk full")
 
+    told: list[BaseException] = []
     watch = RingWatch(
-        SpscConsumer(regions.intents_segment), asyncio.get_running_loop(), refuse, spin_ns=0
-    )
+        SpscConsumer(regions.intents_segment), asyncio.get_running_loop(), refuse, spin_ns=0,
+        on_failure=told.append,
+    )  # fmt: skip
     push(regions, 0)
-    with pytest.raises(ValueError, match="disk full"):
+    with pytest.raises(ValueError, match="disk full") as raised:
         watch.drain()
+    assert told == [raised.value]  # the loop only logs it: nobody else would stop the process
     assert regions.intents_segment.head == 0
 
 

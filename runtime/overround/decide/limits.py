@@ -82,7 +82,7 @@ RULES: Final = (
     Rule(_C.RATE, "orders_per_s_max, orders_burst_max", "orders", "token bucket of the account"),
     Rule(_C.PLAN, "-", "-", "another leg of the plan was refused, or never came"),
     Rule(_C.RESTART, "-", "-", "a restart found it unsent"),
-    Rule(_C.NOT_READY, "-", "-", "the account is not reconciled with the venue yet"),
+    Rule(_C.NOT_READY, "-", "-", "not reconciled with the venue yet, or stopping"),
     Rule(_C.SHADOW, "mode", "-", "mode shadow sends nothing", "sign, journal, do not send"),
     Rule(_C.UNBUILDABLE, "the venue's amounts", "-", "no amounts that the venue would take"),
     Rule(_C.TAKING_MIN, "the venue's minimum", "micro-units", "a purchase that takes too little"),

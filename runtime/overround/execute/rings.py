@@ -101,8 +101,9 @@ class RingWatch:
                     return
                 self._on_intents(decode_intents(self._out[:count]))
                 self._consumer.advance_to(self._consumer.position)
-        except BaseException:
+        except BaseException as error:
             # What failed stays in the ring for the next process; a later batch would advance
             # the ring beyond it, so none is taken any more.
             self._ended = True
+            self._on_failure(error)
             raise

@@ -20,7 +20,6 @@ from overround.layout.intent import BUY
 from overround.ledger.positions import FillState
 from overround.ledger.records import Ack, Cancel, Failed, Fill, Settled
 from overround.observe.metrics import Histogram, Value
-from overround.units import notional_micro
 from overround.venues.polymarket.fees import fee_micro
 from overround.venues.polymarket.records import (
     OrderEvent,
@@ -82,7 +81,7 @@ class Settlement:
             if order is None:
                 self._stranger(fill.order_id, f"trade {trade.trade_id} names an order not ours")
                 continue
-            made += self._book(order, trade, fill)
+            made += self._book(order, fill)
             made += self.close(order)
         return made
 
@@ -94,13 +93,13 @@ class Settlement:
             self._news.count(Value.RECONCILE_DIFFERENCES)
             self._news.notice("not ours", text=text)
 
-    def _book(self, order: Order, trade: UserTrade, fill: OwnFill) -> int:
+    def _book(self, order: Order, fill: OwnFill) -> int:
         now_ns = self._clock()
         key = (fill.trade_id, fill.order_id)
         known = self._store.positions.fill(*key)
         made = 0
         if known is None:
-            booked = self._fill(order, trade, fill)
+            booked = self._fill(order, fill)
             self._store.commit(booked, now_ns)
             self._matched_ns[key] = now_ns
             self._tell(ReportKind.FILL, order, booked)
@@ -125,9 +124,8 @@ class Settlement:
             )  # fmt: skip
         return made + 1
 
-    def _fill(self, order: Order, trade: UserTrade, fill: OwnFill) -> Fill:
+    def _fill(self, order: Order, fill: OwnFill) -> Fill:
         intent = order.intent
-        cash = _taker_cash(trade) if fill.taker else fill.cash_micro
         fee = self._fee(intent.condition_id, fill) if fill.taker else 0
         return Fill(
             trade_id=fill.trade_id,
@@ -138,8 +136,8 @@ class Settlement:
             side=intent.side,
             price_ticks=fill.price_ticks,
             size_lots=fill.size_lots,
-            cash_micro=cash,
-            fee_micro=fee if intent.side == BUY else min(fee, cash),
+            cash_micro=fill.cash_micro,
+            fee_micro=fee if intent.side == BUY else min(fee, fill.cash_micro),
             maker=not fill.taker,
             status=fill.state.name,
             match_epoch_ms=fill.match_epoch_ms,
@@ -222,18 +220,3 @@ class Settlement:
             for fill in self._store.positions.pending()
             if now_epoch_ms - fill.match_epoch_ms > limit_ms
         ]
-
-
-def _taker_cash(trade: UserTrade) -> int:
-    """Return what the taker exchanged, exact to the micro-unit.
-
-    A maker pays or receives its size times price rounded down; where the leg has the other
-    token (mint, merge) the taker has the rest of the unit.
-    """
-    if sum(leg.matched_lots for leg in trade.maker_orders) != trade.size_lots:
-        return notional_micro(trade.size_lots, trade.price_ticks)
-    total = 0
-    for leg in trade.maker_orders:
-        cash = notional_micro(leg.matched_lots, leg.price_ticks)
-        total += cash if leg.token_id == trade.token_id else leg.matched_lots - cash
-    return total

@@ -11,7 +11,7 @@ from enum import IntEnum
 import msgspec
 
 from overround.errors import VenueError
-from overround.units import PRICE_TICKS_MAX, mirror_ticks
+from overround.units import PRICE_TICKS_MAX
 from overround.venues.contract import OrderType, Side
 from overround.venues.polymarket.fields import Fields
 from overround.venues.polymarket.reasons import RejectReason, classify
@@ -238,9 +238,11 @@ def _cash(size_lots: int, price_ticks: int) -> int:
 
 
 def _taker_cash(trade: UserTrade) -> int:
-    """Return what the taker exchanged: leg by leg if all legs are shown, else by its price.
+    """Return what the taker exchanged, exact to the micro-unit, if all legs are shown.
 
     A leg fits if it is the opposite side of the same token or the same side of the complement.
+    A maker pays or receives its size times price rounded down; where the leg has the other token
+    (mint, merge) the taker has the rest of the unit.
     """
     fitting = all(
         (leg.token_id == trade.token_id) == (leg.side != trade.side) for leg in trade.maker_orders
@@ -248,13 +250,11 @@ def _taker_cash(trade: UserTrade) -> int:
     whole = sum(leg.matched_lots for leg in trade.maker_orders) == trade.size_lots
     if not fitting or not whole:
         return _cash(trade.size_lots, trade.price_ticks)
-    return sum(
-        _cash(
-            leg.matched_lots,
-            leg.price_ticks if leg.token_id == trade.token_id else mirror_ticks(leg.price_ticks),
-        )
-        for leg in trade.maker_orders
-    )
+    total = 0
+    for leg in trade.maker_orders:
+        cash = _cash(leg.matched_lots, leg.price_ticks)
+        total += cash if leg.token_id == trade.token_id else leg.matched_lots - cash
+    return total
 
 
 def own_fills(trade: UserTrade, api_key: str, address: str = "") -> list[OwnFill]:
