@@ -225,6 +225,16 @@ def test_legs_of_an_ordered_plan_leave_one_after_the_other(rig: PlanRig) -> None
     assert rig.outcomes == [PlanOutcome.WHOLE]
 
 
+def test_the_first_leg_says_that_a_plan_is_ordered(rig: PlanRig) -> None:
+    first, second = rig.plan(0, 2, flags=int(IntentFlag.ORDERED))
+    submission = rig.send(first, second._replace(flags=0))
+    rig.answer(submission, [0])
+    assert rig.step() == []
+    rig.step()
+    assert rig.store.reserved_micro() == 0
+    assert rig.outcomes == [PlanOutcome.NOTHING]
+
+
 def test_an_ordered_plan_stops_at_the_leg_that_missed(rig: PlanRig) -> None:
     first = rig.begin_plan(3, flags=int(IntentFlag.ORDERED))
     rig.answer(first, [0])

@@ -192,12 +192,12 @@ class PlanDesk:
 
     def _next_leg(self, plan: Plan) -> list[Submission]:
         """Release or refuse the legs of an ORDERED plan that still wait for their turn."""
+        if not plan.legs[0].intent.flags & IntentFlag.ORDERED:  # the first leg speaks for all
+            return []
         waiting = [
             leg
             for leg in plan.legs
-            if leg.state is OrderState.SIGNED
-            and leg.intent.flags & IntentFlag.ORDERED
-            and leg.order_id not in self._released
+            if leg.state is OrderState.SIGNED and leg.order_id not in self._released
         ]
         gone = plan.legs[: len(plan.legs) - len(waiting)]
         if not waiting or not gone or not all(_quiet(leg) for leg in gone):
