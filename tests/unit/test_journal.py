@@ -186,6 +186,24 @@ def test_impossible_records_are_refused(tmp_path: Path) -> None:
                 journal.append(kind, payload)
 
 
+def test_a_full_disk_is_told_at_every_record_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    half = bytes(SEGMENT_BYTES // 2)
+    with open_journal(tmp_path) as journal:
+        journal.append(1, half)
+        with monkeypatch.context() as disk:
+            disk.setattr("os.posix_fallocate", full)
+            for _ in range(2):
+                with pytest.raises(HostError, match="no room"):
+                    journal.append(2, half)
+        journal.append(3, half)
+    assert [kind for kind, _ in read(tmp_path)] == [1, 3]
+
+
 def test_a_full_disk_raises_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

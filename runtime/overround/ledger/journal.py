@@ -256,14 +256,16 @@ class Journal:
             self._write(self._offset, bytes(self.torn.length_bytes))
 
     def _open(self, path: Path) -> None:
-        self._unmap()
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(self._fd).st_size < self._segment_bytes:
-                os.posix_fallocate(self._fd, 0, self._segment_bytes)
+            if os.fstat(fd).st_size < self._segment_bytes:
+                os.posix_fallocate(fd, 0, self._segment_bytes)
+            opened = mmap.mmap(fd, 0)
         except OSError as error:
+            os.close(fd)
             raise HostError(f"journal {path}: no room for {self._segment_bytes} bytes") from error
-        self._map = mmap.mmap(self._fd, 0)
+        self._unmap()  # not before: who appends again is to hear of the disk again
+        self._fd, self._map = fd, opened
         self._base = ffi.from_buffer("uint8_t[]", self._map, require_writable=True)
         self._map_bytes = len(self._map)
 
