@@ -176,7 +176,7 @@ static void deliver(struct ovr_uring *uring, struct link *link, const struct ovr
                     uint64_t now_ns)
 {
     struct ovr_uring_summary *total = &uring->total;
-    struct ovr_feed_result result = {0};
+    struct ovr_feed_result result;
     const char *text = (const char *)event->payload;
     if (event->length == sizeof PONG_TEXT - 1 && memcmp(text, PONG_TEXT, event->length) == 0) {
         link->news.pongs++;
