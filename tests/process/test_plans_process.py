@@ -21,7 +21,8 @@ SIZE = 20 * SHARE
 
 
 def rig_with(folder: Path, **settings: object) -> Rig:
-    execute = Execute(unknown_quiet_ms=300, reconcile_interval_ms=500, **settings)  # type: ignore[arg-type]
+    quick = {"unknown_quiet_ms": 300, "reconcile_interval_ms": 500}
+    execute = Execute(**quick, **settings)  # type: ignore[arg-type]
     return Rig(folder, execute=execute)
 
 

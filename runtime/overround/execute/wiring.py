@@ -190,15 +190,9 @@ def build(
     )  # fmt: skip
     reader = reader or VenueReader(client, settings.account.signature_type)
     recovery = Recovery(
-        store,
-        reader,
-        markets,
-        news,
-        clock=now,
-        epoch_ms=clock.epoch_ms,
-        policy=settings.execute.orphan_orders,
-        settle_alarm_ms=settings.execute.settle_alarm_ms,
-    )
+        store, reader, markets, news, clock=now, epoch_ms=clock.epoch_ms,
+        policy=settings.execute.orphan_orders, settle_alarm_ms=settings.execute.settle_alarm_ms,
+    )  # fmt: skip
     desk = AccountDesk(
         client,
         core,
