@@ -5,6 +5,9 @@
  * The path that a client asks for says what it gets:
  *   /echo    one text frame of 512 bytes for every frame it sends
  *   /blast   for every frame it sends, the whole corpus, each frame a text message
+ *   /ticks   for a frame it sends: the corpus frame by frame; behind every second one (the first of
+ *            them behind SKIP) the server waits for an order, a POST on any connection, and at the
+ *            end it sends "p50 p99" in ns, from before the frame's send to the order's last byte
  *   /burst1  for every frame any client of this digit sends, one frame of the corpus on all of them */
 #include "corpus.h"
 
@@ -20,13 +23,14 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-enum { PEERS_MAX = 128, BUFFER = 65536, ECHO_BYTES = 512 };
+enum { PEERS_MAX = 128, BUFFER = 65536, ECHO_BYTES = 512, SKIP = 2, TICKS_MAX = 8192,
+       GAP_NS = 60000, TICKS_WARM = 50 };
 
 struct peer {
     int fd;
     SSL *tls;
     bool open;
-    char mode; /* e, b, or the digit of a burst's group */
+    char mode; /* e, b, t, or the digit of a burst's group */
     size_t held;
     uint8_t buffer[BUFFER];
 };
@@ -37,7 +41,7 @@ static struct {
     struct corpus corpus;
     uint8_t *blast, echo[4 + ECHO_BYTES];
     size_t blast_bytes;
-    uint32_t turn;
+    uint32_t turn, orders;
     SSL_CTX *context;
 } my;
 
@@ -108,6 +112,7 @@ static void answer_head(struct peer *peer)
                         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
     peer->mode = memcmp(peer->buffer, "GET /echo", 9) == 0   ? 'e'
                  : memcmp(peer->buffer, "GET /blast", 10) == 0 ? 'b'
+                 : memcmp(peer->buffer, "GET /ticks", 10) == 0 ? 't'
                                                                : (char)peer->buffer[10];
     peer->open = true;
     give(peer, (uint8_t *)out, (size_t)size);
@@ -125,12 +130,75 @@ static void burst(char group)
     }
 }
 
+static void serve(struct peer *peer);
+
+static void wait_ns(uint64_t span)
+{
+    for (uint64_t until = bench_ns() + span; bench_ns() < until;) {
+    }
+}
+
+static void tell_ticks(struct peer *peer)
+{
+    static uint64_t samples[TICKS_MAX];
+    static uint8_t frame[BUFFER];
+    char text[64];
+    size_t count = 0;
+    for (uint32_t n = 0; n < my.corpus.count && count < TICKS_MAX; n++) {
+        size_t size = frame_text(frame, my.corpus.frames[n], my.corpus.lengths[n]);
+        uint32_t before = my.orders;
+        wait_ns(GAP_NS);
+        uint64_t begun = bench_ns(), limit = begun + UINT64_C(2000000000);
+        give(peer, frame, size);
+        if (n < SKIP || (n - SKIP) % 2 == 0) {
+            continue;
+        }
+        while (my.orders == before && bench_ns() < limit) {
+            for (int i = 0; i < my.count; i++) {
+                if (my.peers[i].fd >= 0 && &my.peers[i] != peer) {
+                    serve(&my.peers[i]);
+                }
+            }
+        }
+        if (my.orders == before) {
+            count = 0;
+            break;
+        }
+        samples[count++] = bench_ns() - begun;
+    }
+    size_t warm = count > TICKS_WARM ? TICKS_WARM : 0;
+    count -= warm;
+    qsort(samples + warm, count, sizeof *samples, bench_compare);
+    int length = snprintf(text, sizeof text, "{\"p50\":%llu,\"p99\":%llu}",
+                          (unsigned long long)(count == 0 ? 0 : samples[warm + count / 2]),
+                          (unsigned long long)(count == 0 ? 0 : samples[warm + count * 99 / 100]));
+    give(peer, frame, frame_text(frame, text, (size_t)length));
+}
+
+/* An order: counted when its last byte is there, answered at once. */
+static size_t take_order(struct peer *peer, const char *end)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                                 "Content-Length: 2\r\n\r\n{}";
+    const char *length = strcasestr((char *)peer->buffer, "Content-Length:");
+    NEED(length != NULL);
+    size_t size = (size_t)(end + 4 - (char *)peer->buffer) + strtoul(length + 15, NULL, 10);
+    if (peer->held < size) {
+        return 0;
+    }
+    my.orders++;
+    give(peer, (const uint8_t *)answer, sizeof answer - 1);
+    return size;
+}
+
 static void on_frame(struct peer *peer)
 {
     if (peer->mode == 'e') {
         give(peer, my.echo, sizeof my.echo);
     } else if (peer->mode == 'b') {
         give(peer, my.blast, my.blast_bytes);
+    } else if (peer->mode == 't') {
+        tell_ticks(peer);
     } else {
         burst(peer->mode);
     }
@@ -144,6 +212,9 @@ static size_t digest(struct peer *peer)
         char *end = strstr((char *)peer->buffer, "\r\n\r\n");
         if (end == NULL) {
             return 0;
+        }
+        if (peer->buffer[0] == 'P') {
+            return take_order(peer, end);
         }
         answer_head(peer);
         return (size_t)(end + 4 - (char *)peer->buffer);

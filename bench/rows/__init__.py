@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rows import book, calls, decode, detect, ring, sockets, verdict
+from rows import book, calls, decode, detect, order, ring, sockets, verdict
 from runner.judge import Row
 from runner.kit import Kit
 
@@ -21,5 +21,6 @@ REGISTRY: dict[str, Measure] = {
     "frame_to_verdict": verdict.measure,
     "book_update": book.measure,
     **dict.fromkeys(("detect_sweep", "detect_pair", "detect_set", "signal_tick"), detect.measure),
+    **dict.fromkeys(("tick_to_order_fused", "tick_to_order_processes"), order.measure),
 }
 """Row id to the function that measures it; rows that share one are measured in one go."""

@@ -14,10 +14,9 @@ CAUSE = (
 
 def measure(kit: Kit, _: list[str]) -> list[Row]:
     """Return ``book_update``."""
-    series = kit.series(kit.compile("book", "book.c", "book_ours.c"), str(kit.rounds))
+    series = kit.series(
+        kit.compile("book", "book.c", "book_ours.c", parts=("ladder",)), str(kit.rounds)
+    )
     found = {name: float(value) for name, value in peers.run(kit, "books").items()}
-    return [
-        judge(
-            "book_update", series["subject"], series["floor"], peers=found, notes={"missed": CAUSE}
-        )  # fmt: skip
-    ]
+    notes = {"missed": CAUSE}
+    return [judge("book_update", series["subject"], series["floor"], peers=found, notes=notes)]

@@ -78,8 +78,9 @@ async def follow(kind: str, port: int, sockets: int) -> None:
     owner = Owner(sockets)
     asyncio.get_running_loop().add_reader(sys.stdin, owner.on_command)
     make: Any = NativeLinks if kind == "native" else Links
+    group = 1 if kind == "native" else 2
     owner.links = make(
-        f"ws://127.0.0.1:{port}/burst{1 if kind == 'native' else 2}", owner, frame_bytes_max=1 << 22, connect_timeout_s=20,
+        f"ws://127.0.0.1:{port}/burst{group}", owner, frame_bytes_max=1 << 22, connect_timeout_s=20,
         on_fatal=owner.done.set_exception,
     )  # fmt: skip
     for number in range(1, sockets + 1):

@@ -130,7 +130,7 @@ class Bench:
                     POINTER(self.out.ctypes.data),
                     WORD(SWEEPS),
                     ctypes.byref(self.hits),
-                )  # fmt: skip
+                )
             )
 
         def subject() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner import peers
+from runner.host import RING_PARTS
 from runner.judge import Row, judge
 from runner.kit import Kit
 
@@ -16,7 +17,7 @@ CAUSE = (
 
 def measure(kit: Kit, names: list[str]) -> list[Row]:
     """Return ``ring_hop`` and ``ring_rate``."""
-    program = kit.compile("hop", "hop.c")
+    program = kit.compile("hop", "hop.c", parts=RING_PARTS)
     refusals = kit.two_cpus()
     hop = kit.series(program, "hop", str(kit.rounds))
     bare = [a / b for a, b in zip(hop["bare"].p50, hop["line"].p50, strict=True)]

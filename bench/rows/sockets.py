@@ -13,8 +13,8 @@ import ctypes
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import picows
@@ -31,7 +31,7 @@ ECHO_BYTES = 512
 ECHOES = 1_000
 WARM = 200
 CAUSES = {
-    "ws_rtt_native": "completions of the ring instead of one recv, and a copy into the link's queue",
+    "ws_rtt_native": "completions of a ring instead of one recv, a copy into the link's queue",
     "ws_rtt_native_tls": "memory BIOs copy each record once more than SSL_read on the socket does",
     "ws_rtt_picows": "the event loop's turn around every message",
     "ws_receive_native": "the floor looks at lengths only; the rest is decoding and the books",
@@ -207,7 +207,7 @@ def echo_rows(kit: Kit, names: list[str]) -> list[Row]:
                 if name != "ws_rtt_picows":
                     need_uring()
                 with kit.quiet(priority=2):
-                    pair = alternate(kit, lambda: clients.echo("floor", port, ca), subject)
+                    pair = alternate(kit, partial(clients.echo, "floor", port, ca), subject)
             except CannotMeasure as error:
                 rows.append(unmeasured(name, str(error)))
                 continue

@@ -121,9 +121,7 @@ class Bench:
             for kind, capacity in ((RegionKind.BOARD, MARKETS), (RegionKind.CHANGES, 1_024))
         ]
         board, ring = self.regions
-        self.engine = FeedEngine(
-            markets_capacity=MARKETS, audit_every=0, board=board, changes=ring
-        )
+        self.engine = FeedEngine(markets_capacity=MARKETS, audit_every=0, board=board, changes=ring)
         for index, book in enumerate(self.books):
             self.engine.add_market(index, book.market, book.yes, book.no, 10, "5", False)
         columns = self.columns = Columns(load(), MARKETS)

@@ -14,6 +14,8 @@ from runner.kit import ROOT, CannotMeasure, Kit
 
 __all__ = ["SIBLING_MIN", "choose_cpus", "prepare", "record"]
 
+RING_PARTS = ("broadcast", "clock", "segment", "sleep", "slots", "spsc")
+"""Sources of the runtime that the ring program needs."""
 SIBLING_MIN = 1.25
 """A loop that takes this much longer while the other CPU runs it too shares a core with it."""
 PACKAGES = ("numpy", "numba", "llvmlite", "cffi", "uvloop", "picows", "msgspec")
@@ -118,7 +120,7 @@ def prepare(kit: Kit) -> None:
         kit.host["pair"] = "there is one CPU only"
         return
     try:
-        busy = kit.series(kit.compile("hop", "hop.c"), "alone")["alone"].value
+        busy = kit.series(kit.compile("hop", "hop.c", parts=RING_PARTS), "alone")["alone"].value
     except CannotMeasure as error:
         kit.host["pair"] = f"unknown: {error}"
         return

@@ -38,20 +38,27 @@ class Kit:
     fifo: bool = True
     cpus: tuple[int, ...] = ()
     host: dict[str, Any] = field(default_factory=dict)
-    _library: Path | None = None
 
-    def compile(self, name: str, *sources: str, flags: tuple[str, ...] = ()) -> Path:
+    def compile(
+        self,
+        name: str,
+        *sources: str,
+        flags: tuple[str, ...] = (),
+        parts: tuple[str, ...] | None = None,
+    ) -> Path:
         """Build a program from bench/limits against the runtime's own sources; return its path.
+
+        ``parts`` names the runtime's sources it needs, None for all of them.
 
         Each source is compiled by its language; ``*_ours.c`` as the module is. Raises
         CannotMeasure with the compiler's first error if it cannot be built here.
         """
-        library = self._runtime()
+        runtime = self._runtime(parts)
         out = BUILD / name
         paths = [ROOT / "bench" / "limits" / source for source in sources]
         newest = max(
             path.stat().st_mtime
-            for path in [*paths, library, *(ROOT / "bench" / "limits").glob("*.h")]
+            for path in [*paths, *runtime, *(ROOT / "bench" / "limits").glob("*.h")]
         )
         if out.exists() and out.stat().st_mtime > newest:
             return out
@@ -70,7 +77,7 @@ class Kit:
             )  # fmt: skip
         run(
             "g++" if any(path.suffix == ".cpp" for path in paths) else "gcc", *objects,
-            str(library), *flags, "-lm", "-lssl", "-lcrypto", "-pthread", *self.uring_flags(),
+            *map(str, runtime), *flags, "-lm", "-lssl", "-lcrypto", "-pthread", *self.uring_flags(),
             "-o", str(out),
         )  # fmt: skip
         return out
@@ -105,15 +112,12 @@ class Kit:
         found = Path("/usr/include/liburing.h").exists()
         return ("-l:liburing.a",) if found else ()
 
-    def _runtime(self) -> Path:
-        """Return the runtime's C code as a static library, with the module's own flags."""
-        if self._library is not None:
-            return self._library
+    def _runtime(self, parts: tuple[str, ...] | None) -> list[Path]:
+        """Return the runtime's C sources as objects, compiled with the module's own flags."""
         if shutil.which("gcc") is None:
             raise CannotMeasure("no C compiler: apt-get install gcc libc6-dev libssl-dev")
         folder = BUILD / "runtime"
         folder.mkdir(parents=True, exist_ok=True)
-        sources = sorted((NATIVE / "src").glob("*.c"))
         newest_header = max(
             path.stat().st_mtime
             for path in (*(NATIVE / "include").rglob("*"), *(NATIVE / "src").glob("*.h"))
@@ -121,21 +125,21 @@ class Kit:
         flags = list(SUBJECT_FLAGS)
         if self.uring_flags():
             flags.append('-DOVR_LIBURING="bench"')
-        objects, stale = [], False
-        for source in sources:
+        objects, stale = [], []
+        for source in sorted((NATIVE / "src").glob("*.c")):
+            if parts is not None and source.stem not in parts:
+                continue
             item = folder / f"{source.stem}.o"
-            objects.append(str(item))
+            objects.append(item)
             if item.exists() and item.stat().st_mtime > max(source.stat().st_mtime, newest_header):
                 continue
-            stale = True
-            run("gcc", *flags, "-std=gnu11", f"-I{NATIVE / 'include'}", "-c", str(source),
-                "-o", str(item))  # fmt: skip
-        library = BUILD / "libovr.a"
-        if stale or not library.exists():
-            library.unlink(missing_ok=True)
-            run("ar", "rcs", str(library), *objects)
-        self._library = library
-        return library
+            stale.append(
+                ("gcc", *flags, "-std=gnu11", f"-I{NATIVE / 'include'}", "-c", str(source),
+                 "-o", str(item))
+            )  # fmt: skip
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda command: run(*command), stale))
+        return objects
 
     def series(self, program: Path, *arguments: str, timeout_s: float = 120) -> dict[str, Series]:
         """Run a program; return the series it printed (lines of ``name p50 [p99]``)."""
