@@ -87,6 +87,8 @@ def test_an_isolated_partition_is_seen_and_keeps_others_out() -> None:
         assert os.sched_getaffinity(0) == {3}
     finally:
         (GROUP / "cgroup.procs").write_text(str(os.getpid()))
+        (hot / "cpuset.cpus.partition").write_text("member")
+        hot.rmdir()
 
 
 if __name__ == "__main__":

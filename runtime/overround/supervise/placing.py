@@ -75,6 +75,8 @@ class Placing:
             why = SEAT_REASONS[next(iter(self.layout.seats.values())).seat_reason]
             self._log.warning("no partition: nobody has a CPU of its own", why=why)
             return False
+        if all(seat.isolated for seat in self.layout.seats.values() if seat.cpu >= 0):
+            return False  # the boot line does it already, and better: the tick stays away, too
         try:
             partition = Partition(self._tree, self._settings.instance)
             partition.create(hot)
