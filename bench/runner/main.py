@@ -18,7 +18,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rows import REGISTRY
 from runner import host, peers, report
 from runner.judge import Row, unmeasured
 from runner.kit import BUILD, CannotMeasure, Kit
@@ -35,6 +34,8 @@ def say(text: str) -> None:
 
 def measure(kit: Kit, names: list[str]) -> list[Row]:
     """Return a row for each name, in the table's order; what cannot be measured says why."""
+    from rows import REGISTRY  # imports Numba and compiles: only once there is something to do
+
     rows: dict[str, Row] = {}
     groups: dict[Callable[..., list[Row]], list[str]] = {}
     for name in names:
