@@ -36,7 +36,8 @@ from overround.venues.polymarket.catalog import parse_events_page
 PATIENCE_S = 30
 KEY_VARIABLE = "OVERROUND_TEST_EXECUTOR_KEY"
 SHARE = 1_000_000
-TTL_NS = 2_000_000_000
+TTL_NS = 30_000_000_000
+"""Longer than any stall of a busy machine: an intent that expires is no test of anything else."""
 _SIM = "import typer; from overround.cli.sim import sim; typer.run(sim)"
 
 
