@@ -8,7 +8,8 @@
  *   /ticks   for a frame it sends: the corpus frame by frame; behind every second one (the first of
  *            them behind SKIP) the server waits for an order, a POST on any connection, and at the
  *            end it sends "p50 p99" in ns, from before the frame's send to the order's last byte
- *   /burst1  for every frame any client of this digit sends, one frame of the corpus on all of them */
+ *   /burst1  for every frame that any client of this digit sends, one frame of the corpus on
+ *            all of them */
 #include "corpus.h"
 
 #include <arpa/inet.h>

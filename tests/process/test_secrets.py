@@ -143,7 +143,8 @@ def test_no_object_and_no_error_tells_a_secret(rig: Rig, caplog: pytest.LogCaptu
 _PROBE = """
 import ctypes, json, resource
 from overround.shm.process import forbid_core_dumps
-resource.setrlimit(resource.RLIMIT_CORE, (1 << 30, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+hard = resource.getrlimit(resource.RLIMIT_CORE)[1]  # 0 where the parent holds a key itself
+resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 before = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 forbid_core_dumps()
 print(json.dumps([before, ctypes.CDLL(None).prctl(3, 0, 0, 0, 0),

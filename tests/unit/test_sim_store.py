@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,9 @@ def test_any_torn_tail_is_cut_and_only_the_last_line_goes(tmp_path: Path) -> Non
     ],
     ids=["gap", "format", "header", "line", "foreign", "empty"],
 )
-def test_a_file_that_is_no_whole_log_is_refused(tmp_path: Path, spoil) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_whole_log_is_refused(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "store"
     path.write_bytes(spoil(make(path)))
     with pytest.raises(ConfigError):
