@@ -352,3 +352,26 @@ def test_applying_records_equals_its_twin(start: list[int], batch: list[OracleCh
     for name in ("version", "trusted", "bid_ticks", "ask_ticks", "bid_lots", "ask_lots"):
         assert getattr(columns, name).tolist() == getattr(expected, name).tolist()
     assert not mark.any()
+
+
+BOOK = st.tuples(
+    st.booleans(), st.integers(0, 3), st.integers(0, 3), st.integers(0, 1), st.integers(0, 1)
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(BOOK, max_size=40))
+def test_the_sweep_of_all_books_equals_the_scan_of_each(books: list[tuple[int, ...]]):
+    kinds = (np.uint8, np.int32, np.int32, np.int64, np.int64)
+    sides = tuple(np.array([book[at] for book in books], kind) for at, kind in enumerate(kinds))
+    everything = np.arange(len(books), dtype=np.int32)
+    answers = []
+    for swept in (True, False):
+        alive, crossed = np.full(len(books), 9, np.uint8), np.zeros(len(books), np.int32)
+        count = (
+            KERNELS.sweep_mirror(*sides, alive, crossed)
+            if swept
+            else KERNELS.scan_mirror(everything, len(books), *sides, alive, crossed)
+        )
+        answers.append((alive.tolist(), crossed[:count].tolist()))
+    assert answers[0] == answers[1]

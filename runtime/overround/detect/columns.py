@@ -41,7 +41,6 @@ class Columns:
         self.bid_lots = np.zeros(capacity, np.int64)
         self.ask_lots = np.zeros(capacity, np.int64)
         self.touched = np.zeros(capacity, np.int32)
-        self._everything = np.arange(capacity, dtype=np.int32)
         self._market_mark = np.zeros(capacity, np.uint8)
         self._crossed = np.zeros(capacity, np.int32)
         self._scanned = np.zeros(5, np.int64)
@@ -90,9 +89,19 @@ class Columns:
 
     def check_mirrors(self, touched: int | None = None) -> int:
         """Renew ``alive`` of the touched markets (None: all); return how many are crossed."""
+        if touched is None:
+            return self._kernels.sweep_mirror(
+                self.trusted,
+                self.bid_ticks,
+                self.ask_ticks,
+                self.bid_lots,
+                self.ask_lots,
+                self.alive,
+                self._crossed,
+            )
         return self._kernels.scan_mirror(
-            self._everything if touched is None else self.touched,
-            self.capacity if touched is None else touched,
+            self.touched,
+            touched,
             self.trusted,
             self.bid_ticks,
             self.ask_ticks,
@@ -173,5 +182,6 @@ def warm(kernels: Kernels) -> None:
     words[:, 2] = np.array([0, 1]) | 1 << 32
     touched = columns.apply(words, 2)
     columns.check_mirrors(touched)
+    columns.check_mirrors()
     columns.scan(touched, 0)
     columns.sweep(0)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The four kernels of the detector, ready to run."""
+    """The five kernels of the detector, ready to run."""
 
     apply_changes: Callable[..., int]
     scan_touched: Callable[..., int]
     scan_all: Callable[..., int]
     scan_mirror: Callable[..., int]
+    sweep_mirror: Callable[..., int]
 
 
 def cache_folder(
@@ -55,4 +56,5 @@ def load(fallback: Path | None = None) -> Kernels:
         scan_touched=sets.scan_touched,
         scan_all=sets.scan_all,
         scan_mirror=mirror.scan_mirror,
+        sweep_mirror=mirror.sweep_mirror,
     )

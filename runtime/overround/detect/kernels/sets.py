@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import boolean, int32, int64, njit, uint8
+from numba import boolean, int32, int64, njit, uint8, uint32
 
 BUY_ALL = 1
 SELL_ALL = 2
@@ -24,6 +24,23 @@ _UNIT = 100_000_000_000_000
 """A payoff of 1 in units of 1e-14."""
 _PAR = 10_000
 """Ticks in a unit payoff."""
+
+
+@njit(nogil=True, inline="always")
+def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: Any) -> Any:
+    """Say whether the prices alone could make a hit.
+
+    Fees are never negative, so asks that sum to one or more cannot be one, nor bids that sum to one
+    or less. Nearly every set ends here, before fees, sizes and liveness are looked at.
+    """
+    asks = 0
+    bids = 0
+    # Unsigned, because a signed index may mean "from the end", which costs a look at each.
+    for at in range(uint32(offsets[index]), uint32(offsets[index + 1])):
+        leg = uint32(members[at])
+        asks += ask_ticks[leg]
+        bids += bid_ticks[leg]
+    return (asks < _PAR) | (bids > _PAR)
 
 
 @njit(
@@ -153,7 +170,7 @@ def scan_touched(
                 elif mark[index] == 0:
                     mark[index] = 1
                     scanned[0] += 1
-                    if _price_set(
+                    if _may_pay(index, offsets, members, bid_ticks, ask_ticks) and _price_set(
                         index, offsets, members, alive,
                         bid_ticks, ask_ticks, bid_lots, ask_lots, rate_ppm, priced,
                     ):  # fmt: skip
@@ -192,8 +209,7 @@ def scan_all(
     priced = scanned[1:]
     count = 0
     for index in range(offsets.shape[0] - 1):
-        scanned[0] += 1
-        if _price_set(
+        if _may_pay(index, offsets, members, bid_ticks, ask_ticks) and _price_set(
             index, offsets, members, alive,
             bid_ticks, ask_ticks, bid_lots, ask_lots, rate_ppm, priced,
         ):  # fmt: skip
@@ -201,4 +217,5 @@ def scan_all(
                 count, index, threshold, priced, min_lots,
                 out_set, out_kind, out_edge, out_lots,
             )  # fmt: skip
+    scanned[0] += offsets.shape[0] - 1
     return count

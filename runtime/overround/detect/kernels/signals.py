@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import float64, int64, njit
+from numba import float64, int64, njit, uint64
 
 BAND_WIDTH = 2.0
 """Bollinger bands lie so many standard deviations from the mean."""
 
 
-@njit(float64(int64, int64[::1], int64[::1], float64[::1], float64[::1]), cache=True, nogil=True)
+@njit(
+    float64(int64, int64[::1], int64[::1], float64[::1], float64[::1]),
+    cache=True, nogil=True, error_model="numpy",
+)  # fmt: skip
 def update_signals(tick: int, window: Any, sums: Any, ewma: Any, out: Any) -> float:
     """Take one price in ticks; return its z-score, 0 while the window knows one value only.
 
@@ -25,25 +28,30 @@ def update_signals(tick: int, window: Any, sums: Any, ewma: Any, out: Any) -> fl
     those of what it holds; the first price starts the average.
     """
     size = window.shape[0]
-    at = sums[3]
+    at = uint64(sums[3])
     old = window[at]
     window[at] = tick
-    at += 1
-    sums[3] = 0 if at == size else at
-    if sums[2] < size:
-        sums[2] += 1
-        old = 0
-        if sums[2] == 1:
-            ewma[0] = tick
-    sums[0] += tick - old
-    sums[1] += tick * tick - old * old
+    at += uint64(1)
+    sums[3] = 0 if at == uint64(size) else int64(at)
     count = sums[2]
-    mean = sums[0] / count
-    deviation = math.sqrt((sums[1] * count - sums[0] * sums[0]) / (count * count))
-    ewma[0] += ewma[1] * (tick - ewma[0])
+    if count < size:
+        old = 0
+        count += 1
+        sums[2] = count
+        if count == 1:
+            ewma[0] = tick
+    total = sums[0] + tick - old
+    squares = sums[1] + tick * tick - old * old
+    sums[0] = total
+    sums[1] = squares
+    scale = 1.0 / count
+    mean = total * scale
+    deviation = math.sqrt(squares * count - total * total) * scale
+    average = ewma[0] + ewma[1] * (tick - ewma[0])
+    ewma[0] = average
     score = (tick - mean) / deviation if deviation > 0 else 0.0
     out[0] = score
     out[1] = mean - BAND_WIDTH * deviation
     out[2] = mean + BAND_WIDTH * deviation
-    out[3] = ewma[0]
+    out[3] = average
     return score
