@@ -100,8 +100,10 @@ async def rest_until_accepted(inside: Inside) -> int:
         held = (pushed, RefusalCode.PAUSED)
         taken = (pushed, 0)
         await inside.until(
-            lambda held=held, taken=taken: held in rig.reported(ReportKind.REFUSED)
-            or taken in rig.reported(ReportKind.ACCEPTED)
+            lambda held=held, taken=taken: (
+                held in rig.reported(ReportKind.REFUSED)
+                or taken in rig.reported(ReportKind.ACCEPTED)
+            )
         )
         if (pushed, 0) in rig.reported(ReportKind.ACCEPTED):
             return pushed
