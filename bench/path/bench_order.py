@@ -148,7 +148,7 @@ def signing() -> tuple[Callable[[], object], Callable[[], object]]:
         )  # fmt: skip
         return order_signer.sign(params, domain)
 
-    words, prefixed, digest = bytearray(384), bytearray(66)
+    words, prefixed = bytearray(384), bytearray(66)
     key = bytes.fromhex(KEY[2:])
     signature = curve_ffi.new("secp256k1_ecdsa_recoverable_signature *")
     output, recovery = curve_ffi.new("unsigned char[64]"), curve_ffi.new("int *")
