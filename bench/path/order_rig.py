@@ -182,7 +182,7 @@ class Rig:
         self.regions.board_segment.beat(now_ns)
         record = self.record
         record["producer_sequence"] = record["plan"] = self._count
-        record["created_ns"], record["expires_ns"] = now_ns, now_ns + clock.NS_PER_S
+        record["created_ns"], record["expires_ns"] = now_ns, now_ns + 30 * clock.NS_PER_S
         record["producer"], record["legs"] = 2, 1
         record["price_ticks"], record["size_lots"] = 5_000, 10 * SHARE
         record["order_type"] = int(OrderType.FAK)
