@@ -4,14 +4,17 @@ Every row is timed in the same run, round by round in turn, so that all of them 
 caches, clock and neighbours. Read the ratios; microseconds are those of this machine.
 
     floor       order_floor.c: ring read, book compare, HMAC, three journal records, one send
-    pooled      the executor's own code, the order signed ahead; a plain blocking socket
-    unpooled    the same, signed when the intent came
+    pooled      the executor's own code, the order signed ahead and permitted; a plain socket
+    judged      the same without a permit: gate, records and request when the intent came
+    unpooled    the same, signed when the intent came as well
     submit      unpooled up to the request's bytes: nothing is sent
     build       amounts, signature, body and authenticated request: what the client below does
     sign        digest and signature alone
     bare        libsecp256k1 (that of coincurve) and keccak over the same bytes, nothing else
     client      py-clob-client-v2 with coincurve: build, sign, serialise, L2 headers
 
+All three go the way of production from the ring to the socket, the client's own gates included
+(pauses, rate tokens, a look at the idle socket); only the event loop is left out.
 The sink is another process that reads a loopback TCP connection and never answers. The executor
 is the real one: shared ring, catalog and board, journal in a folder, risk gate, store. News goes
 to a list-like stand-in, which production tells after the bytes have left as well.
@@ -26,7 +29,6 @@ import gc
 import json
 import os
 import platform
-import socket
 import subprocess
 import sys
 import tempfile
@@ -36,47 +38,17 @@ from statistics import median
 from typing import Any
 
 import cffi
-import msgspec
 import numpy as np
 import sha3
+from order_rig import KEY, OWNER, ROOT, SECRET, SHARE, YES, Rig, Sink
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from overround import clock
+from overround._native import ffi
+from overround.layout.intent import INTENT
+from overround.observe.metrics import Value
+from overround.venues.polymarket.auth import Signer
+from overround.venues.polymarket.orders import OrderParams, OrderSigner, exchange_domain
 
-from oracle.desk import ListNews, rejected  # noqa: E402
-from oracle.regions import Regions  # noqa: E402
-from overround import clock  # noqa: E402
-from overround._native import ffi  # noqa: E402
-from overround.config.schema import Mode, Risk  # noqa: E402
-from overround.decide.risk import RiskGate  # noqa: E402
-from overround.execute.build import OrderBuilder  # noqa: E402
-from overround.execute.executor import Executor, Submission  # noqa: E402
-from overround.execute.http.dial import Origin  # noqa: E402
-from overround.execute.http.head import RequestEncoder  # noqa: E402
-from overround.execute.intents import decode_intents  # noqa: E402
-from overround.execute.markets import SharedMarkets  # noqa: E402
-from overround.execute.pool import OrderPool  # noqa: E402
-from overround.execute.store import Store  # noqa: E402
-from overround.layout.intent import INTENT  # noqa: E402
-from overround.ledger.journal import Journal  # noqa: E402
-from overround.ledger.records import Reconcile, Start  # noqa: E402
-from overround.observe.metrics import Value  # noqa: E402
-from overround.venues.contract import OrderType  # noqa: E402
-from overround.venues.polymarket.auth import Credentials, Signer  # noqa: E402
-from overround.venues.polymarket.orders import (  # noqa: E402
-    OrderParams,
-    OrderSigner,
-    exchange_domain,
-)
-from overround.venues.polymarket.rest import place_order  # noqa: E402
-
-KEY = "0x" + "11" * 32
-OWNER = "6f1c0f0e-8c5b-4c0e-9a53-0d3b1f2e7a10"
-SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="
-YES = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
-NO = "52114319501245915516055106046884209969926127482827954674443846427813813222426"
-CONDITION = "0x" + "ab" * 32
-SHARE = 1_000_000
 FLOOR_SOURCES = ("broadcast", "clock", "crc32c", "segment", "sleep", "slots", "spsc")
 FLOOR_DECLARATIONS = """
 struct floor_job { void *ring; void *board; uint64_t market; uint8_t *journal;
@@ -85,141 +57,6 @@ struct floor_job { void *ring; void *board; uint64_t market; uint8_t *journal;
 void floor_mac_init(void *mac, const uint8_t *key, size_t size);
 int floor_run(const void *mac, struct floor_job *job, uint32_t rounds, int64_t *ret_ns);
 """
-
-
-class Sink:
-    """A process that reads what comes and never answers."""
-
-    def __init__(self) -> None:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.socket = socket.create_connection(listener.getsockname())
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        other, _ = listener.accept()
-        listener.close()
-        self._child = os.fork()
-        if self._child == 0:
-            self.socket.close()
-            buffer = bytearray(65_536)
-            while other.recv_into(buffer):
-                pass
-            os._exit(0)
-        other.close()
-
-    def close(self) -> None:
-        """End it."""
-        self.socket.close()
-        os.waitpid(self._child, 0)
-
-
-def nothing_told(*_: object, **__: object) -> None:
-    """Stand in for shared memory: bookkeeping comes after the bytes."""
-
-
-class Rig:
-    """One executor over real regions and a real journal."""
-
-    def __init__(self, folder: Path, *, pooled: bool) -> None:
-        self.regions = Regions()
-        self.regions.add_market(change=self._market, rate_ppm=50_000)
-        self.regions.store(0, (4_800, 100_000, 5_000, 100_000), now_ns=1)
-        markets = SharedMarkets(
-            self.regions.catalog,
-            {0: (self.regions.board_segment, self.regions.board)},
-            10 * clock.NS_PER_S,
-        )
-        markets.refresh()
-        self.journal = Journal(folder, segment_bytes=64 * 2**20, sync_policy="none")
-        self.store = Store(self.journal)
-        self.store.commit(Start(1, 1, "sim", "0x"), 0)
-        self.store.commit(Reconcile(10**12, 0, 0, (), True), 0)
-        self.news = ListNews()
-        self.news.report = nothing_told  # type: ignore[method-assign]
-        signer = Signer(KEY)
-        builder = OrderBuilder(OrderSigner(signer), owner=OWNER, chain_id=137)
-        self.pool = OrderPool(
-            self.store, builder, markets, self.news, size=16, reach=0,
-            age_max_ns=600 * clock.NS_PER_S, clock=clock.monotonic_ns, epoch_ms=clock.epoch_ms,
-        )  # fmt: skip
-        limits = Risk(orders_per_s_max=10_000, orders_burst_max=10_000)
-        self.core = Executor(
-            self.store, RiskGate(limits, Mode.SIM, own=self.store.own.exposures),
-            markets, builder, self.news,
-            run_id=1, clock=clock.monotonic_ns, epoch_ms=clock.epoch_ms,
-            killed=lambda: False, trip=print, pool=self.pool if pooled else None,
-        )  # fmt: skip
-        self.core.ready = True
-        self.encode = RequestEncoder(
-            Origin.parse("http://127.0.0.1:1"), signer, chain_id=137, epoch_s=clock.epoch_s
-        )
-        self.encode.credentials = Credentials(OWNER, SECRET, "f" * 64)
-        self.record = np.zeros(1, INTENT)[0]
-        self._out = np.zeros(64, INTENT)
-        self._count = 0
-        self.submission: Submission | None = None
-
-    @staticmethod
-    def _market(record: Any) -> None:
-        record["token_yes"], record["token_no"] = YES.encode(), NO.encode()
-        record["condition_id"] = CONDITION.encode()
-
-    def push(self) -> None:
-        """Put the next intent into the ring, and beat as the ingress does."""
-        now_ns = clock.monotonic_ns()
-        self.regions.board_segment.beat(now_ns)
-        record = self.record
-        record["producer_sequence"] = record["plan"] = self._count
-        record["created_ns"], record["expires_ns"] = now_ns, now_ns + clock.NS_PER_S
-        record["producer"], record["legs"] = 2, 1
-        record["price_ticks"], record["size_lots"] = 5_000, 10 * SHARE
-        record["order_type"] = int(OrderType.FAK)
-        record["ingress_epoch"] = self.regions.board_segment.epoch
-        self._count += 1
-        assert self.regions.producer.try_push(record)
-
-    def round(self, send: Callable[[bytes], object]) -> int:
-        """Push one intent and let it through; return nanoseconds up to the end of ``send``."""
-        self.push()
-        ended_ns = 0
-
-        def send_now(submission: Submission) -> bool:
-            nonlocal ended_ns
-            self.submission = submission
-            assert self.core.begin(submission)
-            send(self.encode(submission.request))
-            ended_ns = clock.monotonic_ns()
-            return True
-
-        consumer = self.regions.consumer
-        begun_ns = clock.monotonic_ns()
-        count = consumer.poll(self._out)
-        self.core.take(decode_intents(self._out[:count]), send_now)
-        assert ended_ns, list(self.store.by_key.values())[-1].text
-        consumer.advance_to(consumer.position)
-        submission = self.submission
-        assert submission is not None
-        self.core.answer(submission, [rejected(submission.order_ids[0])])
-        self.pool.refill(4)
-        return ended_ns - begun_ns
-
-    def build(self) -> bytes:
-        """Return the request of one order, made from the last intent without gate or journal."""
-        assert self.submission is not None
-        self._count += 1
-        intent = msgspec.structs.replace(
-            self.submission.orders[0].intent,
-            sequence=self._count,
-            created_epoch_ms=clock.epoch_ms(),
-        )
-        market = self.core.markets.info(0)
-        assert market is not None
-        builder = self.core.builder
-        signed = builder.sign(intent, market, builder.prepare(intent, market, 100))
-        return self.encode(place_order(signed.body))
-
-    def close(self) -> None:
-        """Remove regions and journal."""
-        self.journal.close()
-        self.regions.close()
 
 
 class Floor:
@@ -241,7 +78,7 @@ class Floor:
         self._rig = rig
         self._mac = self._ffi.new("uint8_t[512]")
         self._lib.floor_mac_init(self._mac, b"k" * 32, 32)
-        rig.round(lambda _: None)
+        rig.round(send=False)
         submission = rig.submission
         assert submission is not None
         request = rig.encode(submission.request)
@@ -364,6 +201,7 @@ RATIOS = (
     ("sign", "bare", 1.3, "at most"),
     ("client", "build", 10.0, "at least"),
     ("client", "submit", 10.0, "at least"),
+    ("judged", "floor", 0.0, ""),
     ("unpooled", "floor", 0.0, ""),
 )
 
@@ -374,16 +212,21 @@ def measure(rounds: int, folder: Path) -> tuple[dict[str, list[int]], int]:
     A tenth more rounds, at the beginning, warm it up and are left out.
     """
     sink = Sink()
-    pooled, unpooled = Rig(folder / "pooled", pooled=True), Rig(folder / "unpooled", pooled=False)
+    pooled, judged, unpooled = (
+        Rig(folder / name, sink, pooled=name != "unpooled")
+        for name in ("pooled", "judged", "unpooled")
+    )
+    for rig in (pooled, judged):
+        rig.round()  # so that the pool knows what is wanted
     floor = Floor(unpooled, sink, folder)
     sign, bare = signing()
     client = official_client()
-    send = sink.socket.sendall
     rows: dict[str, Callable[[], int]] = {
         "floor": floor.round,
-        "pooled": lambda: pooled.round(send),
-        "unpooled": lambda: unpooled.round(send),
-        "submit": lambda: unpooled.round(len),
+        "pooled": pooled.permitted,
+        "judged": judged.round,
+        "unpooled": unpooled.round,
+        "submit": lambda: unpooled.round(send=False),
         "build": timed(unpooled.build),
         "sign": timed(sign),
         "bare": timed(bare),
@@ -400,8 +243,8 @@ def measure(rounds: int, folder: Path) -> tuple[dict[str, list[int]], int]:
                 taken[name].append(round_())
     finally:
         gc.enable()
-        pooled.close()
-        unpooled.close()
+        for rig in (pooled, judged, unpooled):
+            rig.close()
         sink.close()
     hits = pooled.news.counts[Value.POOL_HITS]
     return {name: values[1 + rounds // 10 :] for name, values in taken.items()}, hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -36,6 +37,39 @@ def test_pooled_orders_trade_survive_a_kill_and_are_used_once(tmp_path: Path) ->
         rig.publish_books()
         rig.start()
         use_pool(rig, 3)
+        KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, 1)
+        rig.wait_settled()
+        assert rig.stop() == 0
+        journal = rig.folder / JOURNAL_FOLDER
+        assert audit(journal, rig.venue.log(), rig.address).clean
+        check(journal)
+    finally:
+        rig.close()
+
+
+def use_permits(rig: Rig, uses: int) -> None:
+    """Rest one order after the other, each when all is quiet, until so many left by a permit."""
+    pause = threading.Event()
+    before = rig.count(Value.PERMITS_USED)
+    while rig.count(Value.PERMITS_USED) < before + uses:
+        sent = rig.count(Value.ORDERS_SENT)
+        resting = rig.push_rest(size_lots=5 * SHARE)
+        rig.until(lambda sent=sent: rig.count(Value.ORDERS_SENT) > sent)
+        rig.push(flags=2, target_sequence=resting)
+        pause.wait(0.05)
+
+
+def test_permitted_orders_trade_and_survive_kills(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    try:
+        rig.start()
+        for _ in range(2):
+            use_permits(rig, 2)
+            rig.push_rest(size_lots=5 * SHARE)
+            rig.kill()  # with orders on their way
+            rig.publish_books()
+            rig.start()
+        use_permits(rig, 2)
         KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, 1)
         rig.wait_settled()
         assert rig.stop() == 0

@@ -13,6 +13,7 @@
 #include "overround/layout.h"
 #include "overround/meters.h"
 #include "overround/order_path.h"
+#include "overround/permit.h"
 #include "overround/place.h"
 #include "overround/segment.h"
 #include "overround/sleep.h"

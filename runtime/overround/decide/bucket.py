@@ -27,3 +27,10 @@ class TokenBucket:
             return False
         self._parts -= NS_PER_S
         return True
+
+    def there(self, now_ns: int) -> bool:
+        """Return whether ``take`` would succeed now, and so at any later time; takes nothing."""
+        if self._filled_ns is None:
+            return self._parts >= NS_PER_S
+        gained = max(0, now_ns - self._filled_ns) * self._per_s
+        return min(self._full, self._parts + gained) >= NS_PER_S

@@ -167,7 +167,9 @@ class RiskGate:
         return (
             self._mode(killed=killed)
             or _expired(order, now_ns)
-            or _market(order, market, book)
+            or _open(market)
+            or _live(order, book)
+            or _terms(order, market)
             or self._collar(order, book)
             or _takeable(order, book)
             or self._limits(order, account, cost_micro)
@@ -175,6 +177,32 @@ class RiskGate:
             or self._exposure(order, cost_micro)
             or self._rate(order, now_ns)
         )
+
+    def permits(
+        self,
+        order: OrderView,
+        market: MarketView,
+        account: AccountView,
+        *,
+        cost_micro: int,
+        now_ns: int,
+    ) -> bool:
+        """Return whether ``admit`` will let it pass later, if nothing changes until then.
+
+        What only the moment tells is left out: the kill latch, the order's own expiry, the book.
+        Changes nothing. It may say no where ``admit`` says yes, never the other way round.
+        """
+        refusal = (
+            self._mode(killed=False)
+            or _open(market)
+            or _terms(order, market)
+            or self._limits(order, account, cost_micro)
+            or self._own_orders(order)
+        )
+        if refusal is not None or not self._orders.there(now_ns):
+            return False
+        cash = order.proceeds_micro if order.side else cost_micro
+        return self._inside(self._totals(order), *_alone(order, cash, cost_micro))
 
     def admit_cancel(self, now_ns: int) -> bool:
         """Return whether a strategy's cancel may go now; it waits, and is never refused."""
@@ -295,10 +323,8 @@ class RiskGate:
             order.takes,
         )
         totals = self._totals(order)
-        # By itself it loses its cash at most, or what its shares could have paid: where even
-        # the sum is inside every limit, the worst case is, and it can be counted later.
-        bought, hurt = (0, order.size_lots - cash) if sale else (order.size_lots, cash)
-        if self._inside(totals, bought, cost_micro, hurt):
+        if self._inside(totals, *_alone(order, cash, cost_micro)):
+            # Even the sum is inside every limit, so the worst case is: it can be counted later.
             own.defer(order.key, order.strategy, claim)
             return None
         own.claim(order.key, order.strategy, claim)
@@ -380,11 +406,25 @@ def _takeable(order: OrderView, book: BookView) -> Refusal | None:
     return None
 
 
-def _market(order: OrderView, market: MarketView, book: BookView) -> Refusal | None:
+def _alone(order: OrderView, cash_micro: int, cost_micro: int) -> tuple[int, int, int]:
+    """Return what an order can add at most, alone: shares, cost, loss.
+
+    It loses its cash, or what its shares could have paid.
+    """
+    if order.side:
+        return 0, cost_micro, order.size_lots - cash_micro
+    return order.size_lots, cost_micro, cash_micro
+
+
+def _open(market: MarketView) -> Refusal | None:
     if not market.active:
         return Refusal(RefusalCode.MARKET_CLOSED, "the market takes no orders")
     if not market.fee_known:
         return Refusal(RefusalCode.FEE_UNKNOWN, "the market's fee is not known")
+    return None
+
+
+def _live(order: OrderView, book: BookView) -> Refusal | None:
     if not book.usable:
         return Refusal(RefusalCode.BOOK_STALE, "the book's owner is silent or being replaced")
     if book.epoch != order.ingress_epoch:
@@ -394,6 +434,10 @@ def _market(order: OrderView, market: MarketView, book: BookView) -> Refusal | N
         )
     if not book.trusted:
         return Refusal(RefusalCode.BOOK_UNTRUSTED, "the book is not trusted")
+    return None
+
+
+def _terms(order: OrderView, market: MarketView) -> Refusal | None:
     tick = market.tick_ticks
     if tick <= 0 or order.price_ticks % tick or not tick <= order.price_ticks <= 10_000 - tick:
         return Refusal(RefusalCode.TICK, f"price {order.price_ticks} is off the tick {tick}")

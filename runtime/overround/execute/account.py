@@ -137,6 +137,22 @@ class AccountDesk:
             spawn(self._receive(submission, answer))
         return True
 
+    def lease_now(self, *, post_only: bool) -> Lease | None:
+        """Return the right to send one order in this very turn, None if it has to wait."""
+        if self._waiting:
+            return None
+        try:
+            return self._client.try_order(post_only=post_only)
+        except NotSent:
+            return None  # who goes the usual way is told the reason
+
+    def follow(
+        self, submission: Submission, answer: asyncio.Future[Response]
+    ) -> Coroutine[Any, Any, None]:
+        """Note that somebody else has written a submission; return what waits for its answer."""
+        self._core.wrote(submission)
+        return self._receive(submission, answer)
+
     def _send(self, submission: Submission, lease: Lease) -> asyncio.Future[Response] | None:
         """Journal and write a submission; None if it was refused, or nothing could be written."""
         if not self._core.begin(submission):

@@ -16,14 +16,22 @@ import ssl
 from collections.abc import Callable, Coroutine
 from random import Random
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import aiohttp
 
 from overround import clock
 from overround.config.schema import Execute
 from overround.decide.risk import RefusalCode
-from overround.execute.http.answer import Kind, NoAnswer, NotSent, Response, Slot, Wire
+from overround.execute.http.answer import (
+    Kind,
+    NoAnswer,
+    NotSent,
+    OpenSlot,
+    Response,
+    Slot,
+    Wire,
+)
 from overround.execute.http.budget import TokenBucket
 from overround.execute.http.dial import Origin
 from overround.execute.http.guard import Guard
@@ -39,6 +47,7 @@ from overround.venues.polymarket.rest import Auth, Request
 
 __all__ = ["Kind", "Lease", "NoAnswer", "NotSent", "Response", "VenueClient"]
 
+_ORDER: Final = Kind.ORDER
 CANCEL_ALL: Final = frozenset({"/cancel-all", "/cancel-market-orders", "/v1/heartbeats"})
 """What never waits for tokens: it ends risk, and is rare."""
 
@@ -70,6 +79,21 @@ class Lease:
         Raises NotSent, with no byte written, if the connection has just gone.
         """
         answer = self._slot.send(request, self._deadline_ns)
+        answer.add_done_callback(lambda done: self._client.judge(self._kind, request, done))
+        return answer
+
+    @property
+    def socket(self) -> int:
+        """Where the request may be written at once; -1 if only ``sent`` can write it."""
+        return cast(OpenSlot, self._slot).socket
+
+    def sent(self, request: Request, rest: bytes) -> asyncio.Future[Response]:
+        """As ``send`` for a request of which all but ``rest`` was written already.
+
+        Only for leases of our own connections.
+        """
+        what = f"{request.method} {request.path}"
+        answer = cast(OpenSlot, self._slot).sent(rest, self._deadline_ns, what)
         answer.add_done_callback(lambda done: self._client.judge(self._kind, request, done))
         return answer
 
@@ -148,6 +172,10 @@ class VenueClient:
     def credentials(self, credentials: Credentials | None) -> None:
         self._encode.credentials = credentials
 
+    def order_head(self) -> tuple[bytes, bytes]:
+        """Return what the requests of all orders have in common; see ``RequestEncoder``."""
+        return self._encode.order_head()
+
     # -- life ----------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -206,6 +234,18 @@ class VenueClient:
             return None
         self._spend(kind, cost, now_ns)
         return Lease(self, slot, kind, cost, now_ns + self._timeout_ns)
+
+    def try_order(self, *, post_only: bool = False) -> Lease | None:
+        """As ``try_lease`` for one order, but who writes to its ``socket`` looks first."""
+        self.guard.check(_ORDER, post_only=post_only)
+        now_ns = self._now_ns()
+        if not self._orders.take(1, now_ns):
+            return None
+        slot = self.wire.take_unseen(_ORDER)
+        if slot is None:
+            self._orders.give_back(1)
+            return None
+        return Lease(self, slot, _ORDER, 1, now_ns + self._timeout_ns)
 
     async def lease(
         self,

@@ -8,19 +8,20 @@ A crash between any two of these leaves a state that the next start can tell apa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
-from overround.decide.risk import AccountView, OrderView, Refusal, RefusalCode, RiskGate
+from overround.decide.risk import Refusal, RefusalCode, RiskGate
 from overround.errors import OrderError
 from overround.execute.build import OrderBuilder, Prepared
 from overround.execute.cancels import CancelQueue
 from overround.execute.intents import RingIntent
+from overround.execute.judge import Extra, Moment, account_view, order_view
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
 from overround.execute.order import Order, OrderState
-from overround.execute.own import proceeds_micro
 from overround.execute.pool import OrderPool, Ready
 from overround.execute.store import Store
 from overround.execute.submission import Submission, acknowledge, ended
@@ -36,7 +37,6 @@ from overround.ledger.records import (
     Unknown,
 )
 from overround.observe.metrics import Histogram, Value
-from overround.venues.contract import OrderType
 from overround.venues.polymarket.answers import OrderAnswer, Outcome
 
 __all__ = ["Executor", "Submission", "acknowledge", "ended"]
@@ -59,15 +59,6 @@ class _Leg:
     prepared: Prepared | None = None
     ready: Ready | None = None
     """The order of the pool that it would take."""
-
-
-@dataclass(slots=True)
-class _Extra:
-    """What earlier legs of the plan under judgement will take from the account."""
-
-    cost_micro: int = 0
-    bought_lots: dict[str, int] = field(default_factory=dict)
-    sold_lots: dict[str, int] = field(default_factory=dict)
 
 
 class Executor:
@@ -106,6 +97,8 @@ class Executor:
         self._clock = clock
         self._epoch_ms = epoch_ms
         self._killed = killed
+        self._book = markets.book
+        self._stages = True
         self._trip = trip
         self._shadow = shadow
         self._account = account
@@ -138,6 +131,17 @@ class Executor:
             self.tell()
         return ready
 
+    @contextmanager
+    def at(self, moment: Moment) -> Iterator[None]:
+        """Take, judge and book as of a moment that has passed; its stages are not timed."""
+        usual = self._clock, self._epoch_ms, self._killed, self._book, self._stages
+        self._clock, self._epoch_ms = moment.clock, moment.wall_ms
+        self._killed, self._book, self._stages = moment.killed, moment.book, False
+        try:
+            yield
+        finally:
+            self._clock, self._epoch_ms, self._killed, self._book, self._stages = usual
+
     def tell(self) -> None:
         """Give out the news of the last steps; they waited until the bytes had left."""
         self.store.settle()
@@ -147,6 +151,10 @@ class Executor:
 
     def _later(self, call: Callable[..., None], *values: Any) -> None:
         self._untold.append((call, values))
+
+    def _stage(self, stage: Histogram, begun_ns: int) -> None:
+        if self._stages:
+            self._later(self.news.time, stage, self._clock() - begun_ns)
 
     def _take(self, message: RingIntent) -> Submission | None:
         now_ns = self._clock()
@@ -244,7 +252,7 @@ class Executor:
     def _decide(self, legs: list[_Leg]) -> Submission | None:
         begun_ns = self._clock()
         refusal, guilty = self._judge(legs, begun_ns)
-        self._later(self.news.time, Histogram.GATE, self._clock() - begun_ns)
+        self._stage(Histogram.GATE, begun_ns)
         if refusal is None and len(legs) > 1 and self.open_plan is not None:
             refusal = self.open_plan([(leg.order.intent, leg.market) for leg in legs])
             guilty = -1
@@ -254,10 +262,10 @@ class Executor:
         for leg in legs:
             begun_ns = self._clock()
             signed = self._sign(leg)
+            self._stage(Histogram.SIGN, begun_ns)
             signed_ns = self._clock()
             self.store.commit_ahead(signed, signed_ns)
-            self._later(self.news.time, Histogram.SIGN, signed_ns - begun_ns)
-            self._later(self.news.time, Histogram.JOURNAL, self._clock() - signed_ns)
+            self._stage(Histogram.JOURNAL, signed_ns)
         orders = tuple(leg.order for leg in legs)
         if self._shadow:
             self.refuse(list(orders), Refusal(RefusalCode.SHADOW, "mode shadow: not sent"))
@@ -279,7 +287,7 @@ class Executor:
         return self.builder.sign(intent, leg.market, leg.prepared)
 
     def _judge(self, legs: list[_Leg], now_ns: int) -> tuple[Refusal | None, int]:
-        extra = _Extra()
+        extra = Extra()
         for position, leg in enumerate(legs):
             refusal = self._judge_leg(leg, extra, now_ns)
             if refusal is not None:
@@ -300,31 +308,18 @@ class Executor:
             return str(error)
         return ""
 
-    def _judge_leg(self, leg: _Leg, extra: _Extra, now_ns: int) -> Refusal | None:
+    def _judge_leg(self, leg: _Leg, extra: Extra, now_ns: int) -> Refusal | None:
         intent, message = leg.order.intent, leg.message
         if not self.ready:
             return Refusal(RefusalCode.NOT_READY, "the account is not reconciled yet")
-        book, tick_ticks = self.markets.book(message.market, now_ns)
+        book, tick_ticks = self._book(message.market, now_ns)
         unbuildable = self._prepare(leg, tick_ticks or leg.market.tick_ticks, now_ns)
         cost_micro = leg.prepared.cost_micro if leg.prepared is not None else 0
         refusal = self.gate.admit(
-            OrderView(
-                outcome=intent.outcome,
-                side=intent.side,
-                price_ticks=intent.price_ticks,
-                size_lots=intent.size_lots,
-                expires_ns=message.expires_ns,
-                ingress_epoch=message.ingress_epoch,
-                takes=leg.order.taking,
-                whole=intent.legs > 1 or intent.order_type == OrderType.FOK,
-                key=leg.order.key,
-                condition_id=intent.condition_id,
-                strategy=intent.strategy,
-                proceeds_micro=_proceeds(intent, leg.market),
-            ),
+            order_view(intent, leg.market, message.expires_ns, message.ingress_epoch),
             leg.market.view(tick_ticks),
             book,
-            self._account_view(intent.token, extra),
+            account_view(self.store, intent.token, extra),
             cost_micro=cost_micro,
             now_ns=now_ns,
             killed=self._killed(),
@@ -338,20 +333,6 @@ class Executor:
         elif refusal.code is RefusalCode.LOSS:
             self._trip(refusal.text)
         return refusal
-
-    def _account_view(self, token: str, extra: _Extra) -> AccountView:
-        store = self.store
-        reserved = store.reserved_micro() + extra.cost_micro
-        held = store.positions.lots(token, pending=True)
-        return AccountView(
-            cash_free_micro=store.positions.view().spendable_micro - reserved,
-            notional_micro=store.position_cost_micro() + reserved,
-            position_lots=held + store.open_lots(token, 0) + extra.bought_lots.get(token, 0),
-            sellable_lots=store.positions.sellable_lots(token)
-            - store.open_lots(token, 1)
-            - extra.sold_lots.get(token, 0),
-            loss_micro=store.loss_micro(),
-        )
 
     def refuse(self, orders: Sequence[Order], refusal: Refusal, guilty: int = -1) -> None:
         """End orders unsent. Where one leg is ``guilty`` the others are refused with the plan."""
@@ -482,12 +463,3 @@ class Executor:
         """Journal the wish to cancel an order and queue it for the transport."""
         self.store.commit(Cancel(order.order_id, True, reason), self._clock())
         self.cancels.append(order)
-
-
-def _proceeds(intent: Intent, market: MarketInfo) -> int:
-    """Return the least that a sale brings, 0 for a purchase."""
-    if intent.side == BUY:
-        return 0
-    return proceeds_micro(
-        intent.size_lots, intent.price_ticks, market.fee_rate_ppm, market.fee_exponent
-    )

@@ -105,11 +105,8 @@ class SharedMarkets:
         self._sets: dict[int, tuple[str, ...]] = {}
         self._rows = np.zeros((0, 0), np.uint8)
         """The catalog's bytes as they were read last, a row a market."""
-        row = self._row = ffi.new("struct ovr_board *")
+        self._row = ffi.new("struct ovr_board *")
         self._epoch = ffi.new("uint64_t *")
-        # The row's arrays, in place: looking them up costs more than copying the row.
-        self._bid_ticks, self._bid_lots = row.bid_ticks, row.bid_lots
-        self._ask_ticks, self._ask_lots = row.ask_ticks, row.ask_lots
 
     def refresh(self) -> int:
         """Read the catalog anew (it grows, and rows change); return its size. Not per order.
@@ -199,13 +196,22 @@ class SharedMarkets:
             board[0].pointer, index, now_ns, self._lease_ns, row, epoch
         ):
             return NO_BOOK, 0
-        bids = _side(self._bid_ticks, self._bid_lots, row.bid_levels)
-        asks = _side(self._ask_ticks, self._ask_lots, row.ask_levels)
+        return self.view(row, epoch[0])
+
+    def place(self, index: int) -> tuple[Any, int] | None:
+        """Return the region that shows a market's book, and how old its beat may be (ns)."""
+        board = self._boards.get(self._shards[index]) if index < len(self._shards) else None
+        return None if board is None else (board[0].pointer, self._lease_ns)
+
+    def view(self, row: Any, epoch: int) -> tuple[BookView, int]:
+        """Return the book and tick of a board's row that was read under this epoch."""
+        bids = _side(row.bid_ticks, row.bid_lots, row.bid_levels)
+        asks = _side(row.ask_ticks, row.ask_lots, row.ask_levels)
         bid_ticks, bid_lots = bids[0] if bids else (0, 0)
         ask_ticks, ask_lots = asks[0] if asks else (10_000, 0)
         sound = is_sound(row.flags)
-        view = BookView(True, sound, epoch[0], bid_ticks, ask_ticks, bid_lots, ask_lots, bids, asks)
-        return view, row.tick_ticks
+        book = BookView(True, sound, epoch, bid_ticks, ask_ticks, bid_lots, ask_lots, bids, asks)
+        return book, row.tick_ticks
 
 
 @lru_cache(maxsize=4096)

@@ -92,6 +92,10 @@ class OfficialWire:
 
     # -- slots ---------------------------------------------------------------------------
 
+    def take_unseen(self, kind: Kind) -> OfficialSlot | None:
+        """As ``take``: an official client has no socket to look at."""
+        return self.take(kind)
+
     def take(self, kind: Kind) -> OfficialSlot | None:
         """Return a slot if a thread is free; one thread is left to cancels."""
         others = self._used[Kind.ORDER] + self._used[Kind.QUERY]

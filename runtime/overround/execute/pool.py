@@ -96,7 +96,8 @@ class OrderPool:
         self._clock = clock
         self._epoch_ms = epoch_ms
         self._ready: dict[tuple[Shape, int], Ready] = {}
-        self._shapes: OrderedDict[Shape, None] = OrderedDict()
+        self._shapes: OrderedDict[Shape, tuple[int, int]] = OrderedDict()
+        """Each with producer and strategy of who wanted it last."""
         self._due: list[Shape] = []
         """Shapes still to be looked at in this round, last first."""
         self._round_ns = 0
@@ -121,6 +122,26 @@ class OrderPool:
             return None  # the next refill voids it
         return ready
 
+    def hot(self, most: int) -> list[tuple[Ready, int, int]]:
+        """Return orders of the shapes wanted last, with producer and strategy of who did."""
+        held: dict[Shape, list[Ready]] = {}
+        for ready in self._ready.values():
+            held.setdefault(ready.shape, []).append(ready)
+        found = [
+            (ready, *self._shapes[shape])
+            for shape in reversed(self._shapes)
+            for ready in held.get(shape, ())
+        ]
+        return found[:most]
+
+    def until_ns(self, ready: Ready) -> int:
+        """Return the last moment at which an order is young enough."""
+        return ready.born_ns + self._age_max_ns
+
+    def good(self, ready: Ready, market: MarketInfo, tick_ticks: int, now_ns: int) -> bool:
+        """Return whether an order is still what it would be signed to."""
+        return not self._fault(ready, market, tick_ticks, now_ns)
+
     def take(self, ready: Ready) -> bool:
         """Take an order out for good; False if another leg has it already."""
         found = self._ready.get((ready.shape, ready.price_ticks))
@@ -136,7 +157,7 @@ class OrderPool:
             return  # its expiration stands in the body
         shape = shape_of(intent, market)
         self._due.append(shape)
-        self._shapes[shape] = None
+        self._shapes[shape] = (intent.producer, intent.strategy)
         self._shapes.move_to_end(shape)
         if len(self._shapes) > SHAPES_MAX:
             self._shapes.popitem(last=False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -29,6 +30,7 @@ from overround.execute.heartbeat import DeadMan
 from overround.execute.intents import RingIntent
 from overround.execute.losses import LossWatch
 from overround.execute.markets import SharedMarkets
+from overround.execute.permits import Permits
 from overround.execute.publish import AccountPublisher, SharedNews
 from overround.execute.rings import RingWatch
 from overround.execute.store import Store
@@ -36,6 +38,7 @@ from overround.execute.user_stream import UserStream
 from overround.execute.wiring import (
     Parts,
     build,
+    permits,
     projection,
     signer_of,
     target_sources,
@@ -119,6 +122,7 @@ class ExecutorProcess:
         )
         self._trade_parts: Parts | None = None
         self._collector = Collector(member.meters, settings.memory.growth_max_mib)
+        self._permits: Permits | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[RingWatch] = []
         self._compare = asyncio.Event()
@@ -262,6 +266,10 @@ class ExecutorProcess:
         self._every(PLANS_S, self._carry_plans)
         parts.quotes.watch(target_sources(self._member, settings))
         self._every(settings.execute.quote_interval_ms / 1_000, self._carry_quotes)
+        self._permits = permits(
+            settings, client, parts, self._markets, run_id=self._member.run_id,
+            spawn=self._spawn, trip=partial(self._trip, reason=KillReason.INSTANCE_FAILED),
+        )  # fmt: skip
         loop = asyncio.get_running_loop()
         for key in self._member.keys("intents-"):
             watch = RingWatch(
@@ -271,6 +279,7 @@ class ExecutorProcess:
                 spin_ns=settings.cpu.spin_us * clock.NS_PER_US,
                 busy=settings.cpu.wait == "spin",
                 on_failure=self._fail,
+                bind=self._bind if self._permits is not None else None,
             )
             self._watches.append(watch)
         self._collector.settle()
@@ -298,6 +307,22 @@ class ExecutorProcess:
         core, pool = self._parts.core, self._parts.pool
         if pool is not None and core.ready and not core.killed:
             pool.refill(POOL_SIGNS_MAX)
+            if self._permits is not None:
+                self._permits.grant()
+
+    def _bind(self, records: Any) -> Callable[[], bool]:
+        """Return what sends the first record of a ring's buffer by a permit."""
+        assert self._permits is not None
+        first = self._permits.bind(records)
+
+        def guarded() -> bool:
+            try:
+                return first()
+            except Exception as error:
+                self._fail(error)
+                raise
+
+        return guarded
 
     def _carry_plans(self) -> None:
         if self._parts.core.ready:

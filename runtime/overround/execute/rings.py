@@ -12,7 +12,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -37,11 +37,15 @@ class RingWatch:
         spin_ns: int,
         busy: bool = False,
         on_failure: Callable[[BaseException], None] = lambda _: None,
+        bind: Callable[[Any], Callable[[], bool]] | None = None,
     ) -> None:
         """Call ``on_failure`` in the loop if the ring cannot be watched any more.
 
         ``busy`` looks at the ring in every turn of the loop and never lets the loop sleep: for a
         process with a CPU of its own.
+
+        ``bind`` is given the buffer that batches are read into, and returns what may take the
+        first record of one: True if that is done with, journaled and all.
         """
         self._consumer = consumer
         self._loop = loop
@@ -50,6 +54,7 @@ class RingWatch:
         self._spin_ns = spin_ns
         self._busy = busy
         self._out = np.zeros(BATCH, dtype=consumer.dtype)
+        self._first = bind(self._out) if bind is not None else None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop = ffi.new("uint32_t *")
         self._ended = False
@@ -99,7 +104,9 @@ class RingWatch:
                 count = self._consumer.poll(self._out)
                 if count == 0:
                     return
-                self._on_intents(decode_intents(self._out[:count]))
+                done = int(self._first is not None and self._first())
+                if done < count:
+                    self._on_intents(decode_intents(self._out[done:count]))
                 self._consumer.advance_to(self._consumer.position)
         except BaseException as error:
             # What failed stays in the ring for the next process; a later batch would advance

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -18,11 +18,13 @@ from overround.config.schema import ARMED_VARIABLE, Mode, Settings, is_productio
 from overround.decide.risk import RiskGate
 from overround.execute.account import AccountDesk
 from overround.execute.build import OrderBuilder
+from overround.execute.carrier import OrderCarrier
 from overround.execute.client import VenueClient
 from overround.execute.executor import Executor
-from overround.execute.markets import Markets
+from overround.execute.markets import Markets, SharedMarkets
 from overround.execute.news import News
 from overround.execute.official import OfficialWire, V1Builder
+from overround.execute.permits import Permits
 from overround.execute.plans import PlanDesk
 from overround.execute.pool import OrderPool
 from overround.execute.quotes import QuoteDesk, TargetSource
@@ -38,7 +40,7 @@ from overround.shm.process import forbid_core_dumps
 from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.orders import OrderSigner
 
-__all__ = ["Parts", "build", "projection", "signer_of", "target_sources", "venue_client"]
+__all__ = ["Parts", "build", "permits", "projection", "signer_of", "target_sources", "venue_client"]
 
 
 class Parts(NamedTuple):
@@ -207,6 +209,31 @@ def build(
     )
     carriers = _carriers(settings, core, store, markets, news, run_id)
     return Parts(core, settlement, resolver, desk, *carriers, pool)
+
+
+def permits(
+    settings: Settings,
+    client: VenueClient,
+    parts: Parts,
+    markets: SharedMarkets,
+    *,
+    run_id: int,
+    spawn: Callable[[Coroutine[Any, Any, None]], None],
+    trip: Callable[[str], None],
+) -> Permits | None:
+    """Return what lets pooled orders out in one call, over our own connections only."""
+    if parts.pool is None or settings.execute.client != "native":
+        return None
+    return Permits(
+        parts.core,
+        parts.pool,
+        markets,
+        OrderCarrier(client, parts.desk, spawn),
+        run_id=run_id,
+        clock=clock.monotonic_ns,
+        epoch_ns=clock.epoch_ns,
+        trip=trip,
+    )
 
 
 def target_sources(member: Member, settings: Settings) -> list[TargetSource]:

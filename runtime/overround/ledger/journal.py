@@ -36,7 +36,7 @@ from typing import Any, Final, Self
 
 from overround import clock
 from overround._native import ffi, lib
-from overround.errors import HostError, OverroundError
+from overround.errors import HostError, InvariantError, OverroundError
 
 __all__ = ["Journal", "JournalDamage", "JournalRecord", "Replay", "TornTail", "replay"]
 
@@ -216,6 +216,8 @@ class Journal:
         self._map: mmap.mmap | None = None
         self._base: Any = ffi.NULL
         self._map_bytes = 0
+        self._ahead: list[int] | None = None
+        """Where records end that native code has written and nobody has confirmed yet."""
         self._fd = -1
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = self._lock()
@@ -299,6 +301,8 @@ class Journal:
         if not 0 < kind < 65_536 or len(payload) > PAYLOAD_BYTES_MAX:
             raise ValueError(f"journal record of kind {kind} with {len(payload)} bytes")
         assert self._map is not None, "journal is closed"
+        if self._ahead is not None:
+            return self._confirm(kind, payload)
         sequence, size = self.next_sequence, len(payload)
         record = (sequence, self._epoch_ns(), kind, payload, size)
         end = lib.ovr_journal_put(self._base, self._map_bytes, self._offset, *record)
@@ -311,6 +315,43 @@ class Journal:
         if self._policy == "record":
             self.sync()
         return sequence
+
+    @property
+    def room(self) -> tuple[Any, int, int, int]:
+        """The mapped segment, its size, and offset and sequence of the next record.
+
+        For native code that writes whole records there; ``written_ahead`` says so afterwards.
+        """
+        return self._base, self._map_bytes, self._offset, self.next_sequence
+
+    def written_ahead(self, ends: list[int]) -> None:
+        """Say that native code has written records that end at these offsets.
+
+        ``append`` confirms them one by one: it compares instead of writing. A record that is not
+        the next one ends all appending, so that nothing can be written over what was sent.
+        """
+        assert self._ahead is None, "the last ones are not confirmed"
+        self._ahead = ends
+
+    def _confirm(self, kind: int, payload: bytes) -> int:
+        end, sequence = (self._ahead or [0])[0], self.next_sequence
+        assert self._map is not None
+        found = decode_record(self._map[self._offset : end], 0, self._segment)
+        if found is None or (found[0].sequence, found[0].kind, found[0].payload) != (
+            sequence, kind, payload,
+        ):  # fmt: skip
+            self._ahead = []
+            raise InvariantError(f"journal record {sequence} is not what was written ahead")
+        self._unsynced_bytes += end - self._offset
+        self._offset = end
+        self.next_sequence = sequence + 1
+        self._ahead = (self._ahead or [])[1:] or None
+        return sequence
+
+    def check_confirmed(self) -> None:
+        """Raise InvariantError if a record that was written ahead is not confirmed."""
+        if self._ahead is not None:
+            raise InvariantError("records that were written ahead are not confirmed")
 
     @property
     def position(self) -> tuple[int, int]:

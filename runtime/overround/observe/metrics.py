@@ -141,6 +141,7 @@ class Value(IntEnum):
     PLANS_REPAIRED = 120
     QUOTES_PLACED = 121
     QUOTES_CANCELED = 122
+    PERMITS_USED = 127
     USER_TRUSTED = 123
     USER_MISSED = 124
     LOOK_UPS_FAILED = 125
@@ -308,6 +309,7 @@ _HELP: dict[Value, str] = {
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
     Value.USER_MALFORMED: "events of the user channel that could not be read",
     Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
+    Value.PERMITS_USED: "orders that left by a permit, in one native call",
     Value.HEARTBEATS: "beats of the dead-man switch that the venue counted",
     Value.HEARTBEATS_FAILED: "beats without a usable answer",
     Value.HEARTBEAT_LAPSES: "times the venue cancelled everything for want of a beat",

@@ -14,7 +14,7 @@ from overround.decide.risk import RefusalCode
 from overround.errors import OverroundError
 from overround.venues.polymarket.rest import Request
 
-__all__ = ["Kind", "NoAnswer", "NotSent", "Response", "Slot", "Wire"]
+__all__ = ["Kind", "NoAnswer", "NotSent", "OpenSlot", "Response", "Slot", "Wire"]
 
 
 class Kind(IntEnum):
@@ -58,11 +58,25 @@ class Slot(Protocol):
         """Give it back unused."""
 
 
+class OpenSlot(Slot, Protocol):
+    """A slot whose bytes somebody else may write."""
+
+    @property
+    def socket(self) -> int:
+        """Where they may be written at once; -1 if nowhere."""
+
+    def sent(self, rest: bytes, deadline_ns: int, what: str) -> asyncio.Future[Response]:
+        """As ``send`` for a request of which all but ``rest`` was written already."""
+
+
 class Wire(Protocol):
     """What carries requests: our own connections, or an official client."""
 
     def take(self, kind: Kind) -> Slot | None:
         """Return a slot if there is one at once."""
+
+    def take_unseen(self, kind: Kind) -> Slot | None:
+        """As ``take``; who writes to its ``socket`` looks first whether that is quiet."""
 
     async def wait(self, kind: Kind, deadline_ns: int) -> Slot:
         """Return a slot; NotSent if there is none by the deadline, or cannot be."""

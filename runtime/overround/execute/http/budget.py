@@ -29,6 +29,17 @@ class TokenBucket:
         wanted = min((cost + keep) * NS_PER_S, self._burst)
         return max(0, -(-(wanted - self._tokens) // self._rate))
 
+    def take(self, cost: int, now_ns: int) -> bool:
+        """Take tokens if they are there now; as ``wait_ns`` of 0 and ``spend``, in one go."""
+        wanted, tokens = cost * NS_PER_S, self._tokens
+        if now_ns > self._stamp_ns:
+            tokens += (now_ns - self._stamp_ns) * self._rate
+        self._stamp_ns = now_ns
+        burst = self._burst
+        tokens, wanted = min(tokens, burst), min(wanted, burst)
+        self._tokens = tokens - wanted if tokens >= wanted else tokens
+        return tokens >= wanted
+
     def spend(self, cost: int, now_ns: int) -> None:
         """Take tokens, those to come included, so that who asks later waits longer."""
         self._refill(now_ns)

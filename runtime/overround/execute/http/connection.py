@@ -47,8 +47,12 @@ class Connection(asyncio.Protocol):
         encode: Callable[[Request], bytes],
         free: Callable[[Connection], None],
         lost: Callable[[Connection, str], None],
+        *,
+        plain: bool = False,
     ) -> None:
+        """``plain``: what is written goes to the socket as it is, without TLS."""
         self._sock = sock
+        self._plain = plain
         self._encode = encode
         self._free = free
         self._lost = lost
@@ -116,12 +120,28 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             self.release()
             raise NotSent(f"{what}: the connection has just been closed")
+        return self.sent(data, deadline_ns, what)
+
+    @property
+    def socket(self) -> int:
+        """Where a request may be written at once; -1 if only the transport may (TLS, a queue)."""
+        transport = self._transport
+        if not self._plain or transport is None or transport.get_write_buffer_size():
+            return -1
+        return self._sock.fileno()
+
+    def sent(self, rest: bytes, deadline_ns: int, what: str) -> asyncio.Future[Response]:
+        """As ``send_bytes`` for a request of which all but ``rest`` was written already."""
+        transport = self._transport
         answer = self._answer = self._loop.create_future()
         answer.add_done_callback(self._given_up)
         self._what = what
         self.deadline_ns = deadline_ns
         self.requests += 1
-        transport.write(data)
+        if transport is None:
+            self._fail("the connection was lost")
+        elif rest:
+            transport.write(rest)
         return answer
 
     def release(self) -> None:

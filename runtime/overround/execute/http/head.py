@@ -14,7 +14,7 @@ from typing import Final
 from overround.errors import OrderError, VenueError
 from overround.execute.http.dial import Origin
 from overround.venues.polymarket.auth import Credentials, Signer, l1_headers
-from overround.venues.polymarket.rest import Auth, Request
+from overround.venues.polymarket.rest import Auth, Request, place_order
 
 __all__ = ["RequestEncoder"]
 
@@ -92,6 +92,15 @@ class RequestEncoder:
         return b"%b%b\r\nPOLY_SIGNATURE: %b\r\nContent-Length: %d\r\n\r\n%b" % (
             head, timestamp, signature, len(body), body,
         )  # fmt: skip
+
+    def order_head(self) -> tuple[bytes, bytes]:
+        """Return an order's head up to the timestamp, and method and path as they are signed.
+
+        VenueError before the credentials are known.
+        """
+        if self._mac is None:
+            raise VenueError("orders need credentials first")
+        return self._template(place_order(b"{}"))
 
     def _template(self, request: Request) -> tuple[bytes, bytes]:
         """Return the head up to the timestamp, and method and path as they are signed."""

@@ -119,6 +119,18 @@ class Pool:
                     connection.end("closed by the venue while idle")
         return None
 
+    def take_unseen(self, kind: Kind) -> Connection | None:
+        """As ``take``, but leave the look to who writes to its ``socket``, if it has one."""
+        if self._origin.tls or not self._idle or not self._idle[0].open:
+            return self.take(kind)
+        if not self._has_room(kind):
+            return None
+        connection = self._idle.popleft()
+        connection.kind = kind
+        connection.lent = True
+        self._lent[kind] += 1
+        return connection
+
     def _has_room(self, kind: Kind) -> bool:
         if kind is Kind.CANCEL:
             return True
@@ -234,7 +246,9 @@ class Pool:
             self._serve()
 
     def _make(self, sock: socket.socket) -> Connection:
-        return Connection(sock, self._clock(), self._encode, self._freed, self._lost)
+        return Connection(
+            sock, self._clock(), self._encode, self._freed, self._lost, plain=not self._origin.tls
+        )
 
     def _failed(self, error: DialError, *, hopeless: bool = True) -> None:
         """Dial ever more slowly; ``hopeless`` if requests are to be refused meanwhile."""

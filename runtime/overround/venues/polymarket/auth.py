@@ -10,10 +10,11 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from coincurve import PrivateKey, PublicKey
 
+from overround._native import lib
 from overround.errors import ConfigError, OrderError
 from overround.venues.polymarket.eip712 import (
     ADDRESS_BYTES,
@@ -181,6 +182,10 @@ class Credentials:
         message = f"{timestamp_s}{method}{path}".encode() + body
         digest = hmac.digest(self._mac_key, message, hashlib.sha256)
         return base64.urlsafe_b64encode(digest).decode("ascii")
+
+    def native_mac(self, ret: Any) -> None:
+        """Let a ``struct ovr_mac`` take in the key."""
+        lib.ovr_mac_init(ret, self._mac_key, len(self._mac_key))
 
     def mac(self) -> hmac.HMAC:
         """Return an HMAC that has taken in the key: copy it, update the copy with the message."""
