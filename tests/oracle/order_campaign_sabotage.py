@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from overround.execute import account, order, process, settle
+from overround.execute import account, order, settle
 from overround.execute.build import OrderBuilder
 from overround.execute.executor import Submission
 from overround.execute.lifetable import OrderEvent
@@ -74,8 +74,6 @@ def skip_journal() -> None:
         return commit(self, record, now_ns)
 
     Store.commit_ahead = skip  # type: ignore[method-assign]
-    # A permitted order's records are native, and its books notice at once: here nobody does.
-    process.permits = lambda *_, **__: None
 
 
 def ignore_failed() -> None:

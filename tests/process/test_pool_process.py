@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oracle.audit import audit
 from oracle.executor_rig import SHARE, Rig
+from overround.config.schema import Execute
 from overround.execute.process import JOURNAL_FOLDER
 from overround.ledger.journal import replay
 from overround.ledger.records import Kind, Pooled, Signed, decode
@@ -60,7 +61,8 @@ def use_permits(rig: Rig, uses: int) -> None:
 
 
 def test_permitted_orders_trade_and_survive_kills(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
+    execute = Execute(unknown_quiet_ms=300, reconcile_interval_ms=500, pool_permits=True)
+    rig = Rig(tmp_path, execute=execute)
     try:
         rig.start()
         for _ in range(2):

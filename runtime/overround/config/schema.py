@@ -246,6 +246,9 @@ class Execute(_Section):
     pool_age_max_ms: Milliseconds = 60_000
     """An order signed ahead is not used later than this. The venue states no limit to the age of
     the signed timestamp; a minute stays plausible to any."""
+    pool_permits: bool = False
+    """Let pooled orders out in one native call where the gate said beforehand that it would admit
+    them: a quarter of the time. Young; orders go the ordinary way without it."""
     orphan_orders: Annotated[str, Field(pattern="^(cancel|adopt|leave)$")] = "cancel"
     """Open orders of the account that no journal record speaks of: cancel them, because nobody
     watches them; adopt them as ours; or leave them to whoever placed them."""

@@ -221,8 +221,9 @@ def permits(
     spawn: Callable[[Coroutine[Any, Any, None]], None],
     trip: Callable[[str], None],
 ) -> Permits | None:
-    """Return what lets pooled orders out in one call, over our own connections only."""
-    if parts.pool is None or settings.execute.client != "native":
+    """Return what lets pooled orders out in one call: if wanted, over our own connections only."""
+    wanted = settings.execute.pool_permits and settings.execute.client == "native"
+    if parts.pool is None or not wanted:
         return None
     return Permits(
         parts.core,
