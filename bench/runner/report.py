@@ -35,6 +35,20 @@ by up to two times with its neighbours.
   own, and do the same work. Their figures have the row's unit.
 
 `scripts/bench NAME` measures one row, `scripts/latency-gate` turns ratios into an exit status.
+
+## Read with care
+
+- `detect_sweep`, `detect_pair`, `detect_set`: the corpus holds no hit. Ours compares ticks, or sums
+  prices, and turns to fees only for what passes; the floors price everything. A corpus full of
+  candidates costs ours more.
+- `book_update`: one update and both best prices, in a ladder that is warm.
+- `frame_to_verdict`: without audit tap and meters, which the running ingress has.
+- `tick_to_order_fused`: parts of the runtime put together for the bench, without risk gate and
+  journal. The processes have both: `tick_to_order_processes`.
+- `ws_calls_50`: counted by a tracer, which slows the client so that several messages arrive at once;
+  that flatters whoever takes many in one call. Without it picows makes about one call a message.
+- The floors are ours, read the same fields as our code, and have to beat Debian's simdjson by the
+  factors named in the rows.
 """
 
 
