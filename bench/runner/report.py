@@ -46,7 +46,8 @@ by up to two times with its neighbours.
 - `tick_to_order_fused`: parts of the runtime put together for the bench, without risk gate and
   journal. The processes have both: `tick_to_order_processes`.
 - `ws_calls_50`: counted by a tracer, which slows the client until several messages arrive at
-  once; that flatters whoever takes many in one call. Without it picows makes about one call a message.
+  once; that flatters whoever takes many in one call. Without it picows makes about one call a
+  message.
 - The floors are ours, read the same fields as our code, and have to beat Debian's simdjson by the
   factors named in the rows.
 """

@@ -264,6 +264,10 @@ int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns)
     int won = reason != 0 && atomic_compare_exchange_strong_explicit(
                                  &segment->latch, &open, reason, memory_order_acq_rel,
                                  memory_order_acquire);
+    if (!won && open == OVR_LATCH_HOLD && reason != 0 && reason != OVR_LATCH_HOLD) {
+        won = atomic_compare_exchange_strong_explicit(&segment->latch, &open, reason,
+                                                      memory_order_acq_rel, memory_order_acquire);
+    }
     if (won) {
         atomic_store_explicit(&segment->latch_ns, now_ns, memory_order_release);
     }

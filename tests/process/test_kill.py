@@ -67,7 +67,8 @@ def test_the_executor_stops_cancels_answers_and_trades_again_when_resumed(rig: R
     assert (refused.returncode, refused.stdout) == (3, "")
     assert "--arm" in refused.stderr
     assert overround(rig, "resume", "--arm").stdout.endswith(": resumed after hold\n")
-    report = kill(rig)
+    assert kill(rig, "--no-cancel")["reason"] == "hold"
+    report = kill(rig)  # a hold gives way: this one also cancels
     assert (report["latched"], report["reason"]) == (True, "operator")
     assert report["cancelled_by"] in ("executor", "command")  # a busy machine may need over 1 s
     rig.until(lambda: rig.reported(ReportKind.CANCELED) == [(target, 0)])

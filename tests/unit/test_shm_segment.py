@@ -17,7 +17,7 @@ from overround._native import ffi, lib
 from overround.errors import ConfigError, HostError, LayoutError
 from overround.layout.region import REGIONS, RegionKind, Shape
 from overround.shm import segment as segment_module
-from overround.shm.kill import KillLatch
+from overround.shm.kill import KillLatch, KillReason
 from overround.shm.names import list_runs, segment_name
 from overround.shm.segment import Segment
 from overround.shm.slots import Slots
@@ -191,6 +191,18 @@ def test_instance_with_dashes_is_read_back(box: SegmentBox):
     assert run.instance == INSTANCE
     assert run.segments == (segment.name,)
     assert run.alive
+
+
+def test_a_hold_gives_way_to_what_also_cancels(box: SegmentBox):
+    latch = KillLatch(box.make(RegionKind.KILL, 0))
+    assert latch.set(KillReason.HOLD, now_ns=10)
+    latch.answer_stopped(11)
+    assert latch.stopped
+    assert not latch.set(KillReason.HOLD, now_ns=20)
+    assert latch.set(KillReason.OPERATOR, now_ns=30)
+    assert (latch.reason, latch.set_ns) == (KillReason.OPERATOR, 30)
+    assert not latch.stopped  # it has to answer anew
+    assert not latch.set(KillReason.LOSS_LIMIT, now_ns=40)
 
 
 def test_kill_latch_keeps_the_first_reason(box: SegmentBox):

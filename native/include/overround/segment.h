@@ -127,7 +127,10 @@ uint64_t ovr_segment_capacity(void *base);
 uint32_t ovr_segment_kind(void *base);
 uint32_t ovr_segment_record_size(void *base);
 
-/* Sets the latch to `reason` (not 0) unless it is set: returns 1 if this call set it. */
+/* The reason that leaves resting orders where they are (KillReason.HOLD). */
+#define OVR_LATCH_HOLD 6
+/* Sets the latch to `reason` (not 0) unless it is set; a hold gives way to any other reason, because
+ * that one also cancels. Returns 1 if this call set it. */
 int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns);
 /* Returns the reason, 0 when the latch is open. */
 uint64_t ovr_latch_reason(void *base);

@@ -20,14 +20,17 @@ class KillReason(IntEnum):
 
 
 class KillLatch:
-    """One word that the executor reads before every send; the first reason wins."""
+    """One word that the executor reads before every send.
+
+    The first reason wins, but a HOLD gives way to any other: what holds may be made to cancel.
+    """
 
     def __init__(self, segment: Segment) -> None:
         self.segment = segment
         self._base = segment.pointer
 
     def set(self, reason: int, now_ns: int) -> bool:
-        """Set the latch to a reason (above 0); return False if it was set already."""
+        """Set the latch to a reason (above 0); return False if that one stays that was there."""
         if reason <= 0:
             raise ValueError(f"kill reason {reason} must be above 0: 0 means not set")
         return bool(lib.ovr_latch_set(self._base, reason, now_ns))
