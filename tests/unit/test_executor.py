@@ -147,6 +147,7 @@ def test_a_plan_is_judged_with_what_its_own_legs_take(tmp_path: Path) -> None:
         ({"side": 7}, RefusalCode.MALFORMED),
         ({"legs": 0}, RefusalCode.MALFORMED),
         ({"leg": 1}, RefusalCode.MALFORMED),
+        ({"flags": 1, "order_type": 3}, RefusalCode.MALFORMED),
         ({"price_ticks": 0}, RefusalCode.MALFORMED),
         ({"size_lots": 0}, RefusalCode.MALFORMED),
         ({"expires_ns": 0}, RefusalCode.EXPIRED),

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from overround.layout.intent import INTENT, IntentFlag
+from overround.layout.intent import INTENT, IntentFlag, OrderType
 
 __all__ = ["RingIntent", "decode_intents"]
 
@@ -54,10 +54,14 @@ class RingIntent(NamedTuple):
             return f"leg {self.leg} of {self.legs}: plans have 1 to {LEGS_MAX} legs"
         if not 0 < self.price_ticks < 10_000 or self.size_lots <= 0:
             return f"price {self.price_ticks} or size {self.size_lots} out of range"
+        if self.flags & _POST_ONLY and self.order_type in _TAKING:
+            return f"type {self.order_type} trades at once, and post-only must not"
         return ""
 
 
 _CANCEL: Final = int(IntentFlag.CANCEL)
+_POST_ONLY: Final = int(IntentFlag.POST_ONLY)
+_TAKING: Final = (int(OrderType.FOK), int(OrderType.FAK))
 _CODES: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i8": "q"}
 
 
