@@ -129,8 +129,8 @@ uint32_t ovr_segment_record_size(void *base);
 
 /* The reason that leaves resting orders where they are (KillReason.HOLD). */
 #define OVR_LATCH_HOLD 6
-/* Sets the latch to `reason` (not 0) unless it is set; a hold gives way to any other reason, because
- * that one also cancels. Returns 1 if this call set it. */
+/* Sets the latch to `reason` (not 0) unless it is set; a hold gives way to any other reason,
+ * because that one also cancels. Returns 1 if this call set it. */
 int ovr_latch_set(void *base, uint64_t reason, uint64_t now_ns);
 /* Returns the reason, 0 when the latch is open. */
 uint64_t ovr_latch_reason(void *base);
