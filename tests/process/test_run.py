@@ -45,6 +45,7 @@ def write_config(folder: Path, exchange: dict[str, Any], mode: str) -> Path:
         + f'[account]\nprivate_key_env = "{KEY_VARIABLE}"\n'
         f"[detect]\nsize_max_lots = {800 * 10**6}\n"
         f"[risk]\norder_notional_max_micro = {1_000 * 10**6}\n"
+        f"[execute]\nplan_worst_max_micro = {1_000 * 10**6}\n"
         f"[cpu]\ncpus = {cpus}\n"
     )
     return path
