@@ -45,7 +45,14 @@ def write_config(folder: Path, exchange: dict[str, Any], mode: str) -> Path:
         + f'[account]\nprivate_key_env = "{KEY_VARIABLE}"\n'
         f"[detect]\nsize_max_lots = {800 * 10**6}\n"
         f"[risk]\norder_notional_max_micro = {1_000 * 10**6}\n"
-        f"[execute]\nplan_worst_max_micro = {1_000 * 10**6}\n"
+        # Limits that two short runs of play money must not meet.
+        + "".join(
+            f"{owner}_{what} = {10**15}\n"
+            for owner in ("market", "event", "strategy", "account")
+            for what in ("notional_max_micro", "position_max_lots")
+        )
+        + f"market_loss_max_micro = {10**15}\n"
+        + f"[execute]\nplan_worst_max_micro = {1_000 * 10**6}\n"
         f"[cpu]\ncpus = {cpus}\n"
     )
     return path
