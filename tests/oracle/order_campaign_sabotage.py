@@ -22,6 +22,7 @@ from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.ledger.records import Fill, Record, Sent, Settled, Signed
 from overround.supervise import child
+from overround.venues.polymarket.records import OwnFill, UserTrade
 
 __all__ = ["SABOTAGES"]
 
@@ -83,12 +84,18 @@ def ignore_failed() -> None:
 
 def taker_side() -> None:
     """A maker's fill is booked with the side of the taker who hit it."""
-    book = Settlement._fill
+    book, hear = Settlement._fill, Settlement.on_trade
+    heard: list[UserTrade] = []
 
-    def wrong(self: Settlement, one: Order, trade: Any, fill: Any) -> Fill:
-        made = book(self, one, trade, fill)
-        return msgspec.structs.replace(made, side=int(trade.side)) if made.maker else made
+    def listen(self: Settlement, trade: UserTrade) -> int:
+        heard[:] = [trade]
+        return hear(self, trade)
 
+    def wrong(self: Settlement, one: Order, fill: OwnFill) -> Fill:
+        made = book(self, one, fill)
+        return msgspec.structs.replace(made, side=int(heard[0].side)) if made.maker else made
+
+    Settlement.on_trade = listen  # type: ignore[method-assign]
     Settlement._fill = wrong  # type: ignore[method-assign]
 
 
