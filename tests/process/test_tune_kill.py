@@ -59,6 +59,16 @@ def test_the_command_line_shows_applies_and_reverts(tmp_path: Path):
     assert "force_latency=0" in tune(root, "tuned", "--profile", "bare-metal").stdout
 
 
+def test_a_root_that_is_not_there_is_refused_and_not_made(tmp_path: Path):
+    for action in ("check", "apply", "revert", "tuned"):
+        done = tune(tmp_path / "nowhere", action)
+        assert done.returncode == 2
+        assert "is no folder: name the root" in done.stderr
+    assert not (tmp_path / "nowhere").exists()
+    assert tune(tmp_path, "revert").returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("cpus", "text"),
     [

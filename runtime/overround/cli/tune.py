@@ -70,6 +70,7 @@ def tune(
     of them, also after a crash, a kill or a restart. Exit status 1 if a knob was refused; then
     everything that this call changed was put back.
     """
+    from overround.errors import ConfigError
     from overround.host.cpus import online
     from overround.host.tree import Tree
     from overround.host.tune.apply import apply, revert
@@ -78,6 +79,8 @@ def tune(
     from overround.host.tune.plan import plan
     from overround.host.tune.tuned import tuned_profile
 
+    if not root.is_dir():
+        raise ConfigError(f"--root {root} is no folder: name the root of a machine's files")
     tree, knobs = Tree(root), load_knobs()
     if action is Action.REVERT:
         if dry_run:

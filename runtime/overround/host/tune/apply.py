@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from overround.errors import HostError
 from overround.host.tree import Tree
 from overround.host.tune import coalescing, hold
-from overround.host.tune.diary import Change, Diary
+from overround.host.tune.diary import Change, Diary, read_changes
 from overround.host.tune.knob import Knob, load_knobs
 from overround.host.tune.plan import Step
 
@@ -57,6 +57,8 @@ def revert(tree: Tree, say: Callable[[str], None]) -> int:
 
     Raises HostError if some could not be: those stay in the diary for the next try.
     """
+    if not read_changes(tree):
+        return 0  # and no folder of ours on a machine that was never tuned
     with Diary(tree) as diary:
         changes = diary.changes()
         left = _undo(tree, diary, changes, say)
