@@ -70,18 +70,14 @@ def tune(
     of them, also after a crash, a kill or a restart. Exit status 1 if a knob was refused; then
     everything that this call changed was put back.
     """
-    from overround.errors import ConfigError
     from overround.host.cpus import online
-    from overround.host.tree import Tree
     from overround.host.tune.apply import apply, revert
     from overround.host.tune.diary import read_changes
     from overround.host.tune.knob import load_knobs
     from overround.host.tune.plan import plan
     from overround.host.tune.tuned import tuned_profile
 
-    if not root.is_dir():
-        raise ConfigError(f"--root {root} is no folder: name the root of a machine's files")
-    tree, knobs = Tree(root), load_knobs()
+    tree, knobs = _tree(root), load_knobs()
     if action is Action.REVERT:
         if dry_run:
             for change in reversed(read_changes(tree)):
@@ -108,6 +104,15 @@ def tune(
     else:
         _print(steps, hot, profile)
         _print_jitter("now", before)
+
+
+def _tree(root: Path) -> Tree:
+    from overround.errors import ConfigError
+    from overround.host.tree import Tree
+
+    if not root.is_dir():
+        raise ConfigError(f"--root {root} is no folder: name the root of a machine's files")
+    return Tree(root)
 
 
 def _hot(tree: Tree, cpus: str | None) -> Collection[int]:
