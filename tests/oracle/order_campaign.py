@@ -41,6 +41,7 @@ SIZES: Final = (5, 7.5, 10, 20, 33.33)
 BURST: Final = (4, 10)
 """Actions between two turns of a switch."""
 PAUSE_S: Final = 0.004
+BREATH_S: Final = 0.02
 TTL_NS: Final = 8_000_000_000
 RESTS_KEPT: Final = 8
 LIFE_S: Final = 200
@@ -50,8 +51,10 @@ FLIP_BURSTS: Final = 5
 REFUSED_S: Final = 0.2
 RING_ROOM: Final = 64
 KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06, "database": 0.15}
-KILLED_ORDERS: Final = 5_000
-"""A longer campaign kills as often as one of this length: a restart does all before it again."""
+DEALT_ORDERS: Final = 5_000
+"""A longer campaign turns switches and kills about as often as one of this length: orders cost a
+few milliseconds, while a fault holds everything up and a restart does all before it again."""
+PERMITS_CHANCE: Final = 0.7
 KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
 """An exchange that goes on does everything since its beginning again: that takes its time."""
 STALL_S: Final = 60
@@ -77,6 +80,8 @@ class Campaign:
         self._rests: list[tuple[int, Place, int, int, int, int]] = []
         self._markets: list[Place] = []
         self._bursts = 0
+        self._calm = max(1, plan.orders // DEALT_ORDERS)
+        """Bursts for each that a switch is turned for."""
         self._rig = self._new_rig()
 
     def _new_rig(self) -> Rig:
@@ -149,6 +154,7 @@ class Campaign:
             )  # fmt: skip
             self._markets.append(self._desk.open(place))
         rig.publish_books()
+        self._shuffle_ways()
         rig.start()
 
     def _trade(self) -> None:
@@ -162,20 +168,20 @@ class Campaign:
             )
             self._publish()
             rig.venue.control("faults", switch="post-only-after", value=POST_ONLY_AFTER_S)
-            for _ in range(self._random.randint(1, 2)):
-                rig.venue.control("faults", **self._deck.deal())
+            if not self._bursts % self._calm:
+                for _ in range(self._random.randint(1, 2)):
+                    rig.venue.control("faults", **self._deck.deal())
             self._burst()
 
     def _burst(self) -> None:
         random = self._random
         before = self._rig.count(Value.ORDERS_SENT)
         count = random.randint(*BURST)
-        share = min(1.0, KILLED_ORDERS / self.plan.orders)
         victim_at = {
             name: random.randrange(count)
             for name, chance in KILL_CHANCE.items()
             if self.plan.kills
-            and random.random() < chance * share
+            and random.random() < chance / self._calm
             and self._killed[name] < KILLS_MAX[name]
         }
         if not self._bursts % FLIP_BURSTS:
@@ -200,6 +206,7 @@ class Campaign:
         self._watch()
         if name == "executor":
             self._rig.kill()
+            self._shuffle_ways()
             self._rig.start(wait=self._random.random() < 0.5)
         elif name == "exchange":
             self._rig.venue.restart()
@@ -210,6 +217,15 @@ class Campaign:
                 return  # there was nothing to hit
             self._killed[f"database {what}"] += 1
         self._killed[name] += 1
+
+    def _shuffle_ways(self) -> None:
+        """The next executor lets orders out by permits or through the gate alone."""
+        rig = self._rig
+        execute = rig.settings.execute.model_copy(
+            update={"pool_permits": self._random.random() < PERMITS_CHANCE}
+        )
+        rig.settings = rig.settings.model_copy(update={"execute": execute})
+        rig.write_settings()
 
     def _watch(self) -> None:
         """An executor that ends by itself is a finding; it is started again."""
@@ -250,7 +266,7 @@ class Campaign:
 
     def _act(self) -> None:
         actions: list[tuple[int, Callable[[], None]]] = [
-            (40, self._take), (22, self._rest), (8, self._cross),
+            (40, self._take), (15, self._usual), (22, self._rest), (8, self._cross),
             (8, self._plan), (5, self._cancel), (25, self._hit),
         ]  # fmt: skip
         weights, choices = zip(*actions, strict=True)
@@ -305,6 +321,15 @@ class Campaign:
             wish["size_lots"] *= 30
         price = market.price(wish["outcome"], yes_ticks)
         self._push(market, **wish, price_ticks=price, order_type=kind)
+
+    def _usual(self) -> None:
+        """What a strategy does again and again, with a breath before it: the pool's order."""
+        market = self._markets[self._bursts // FLIP_BURSTS % len(self._markets)]
+        outcome = self._direction(market)
+        yes_ticks = market.bid_ticks if outcome else market.ask_ticks
+        price = market.price(outcome, yes_ticks)
+        self._pause.wait(BREATH_S)
+        self._push(market, outcome=outcome, price_ticks=price, order_type=3)
 
     def _rest(self) -> None:
         """Rest an order between the walls or at one, often post-only, sometimes with an end."""
@@ -364,6 +389,7 @@ class Campaign:
         KillLatch(rig.instance.segment("kill")).set(KillReason.OPERATOR, monotonic_ns())
         self._settle()
         self._desk.close()
+        self.report.permits = rig.count(Value.PERMITS_USED)
         status = rig.stop()
         if status:
             self._complain(f"the executor stopped with status {status}: {_log(rig)}")
@@ -445,19 +471,6 @@ class Campaign:
         if difference:
             self._complain(f"database {books}, its own sums {self._ledger.own_sums()}")
         return difference
-
-
-def _no_limits() -> Risk:
-    """Limits so wide that orders are refused for what they are, not for how many there are."""
-    wide = {
-        name: 10**12 for name in Risk.model_fields if name.endswith(("_max_micro", "_max_lots"))
-    }
-    many = {
-        name: 100_000
-        for name in Risk.model_fields
-        if name.endswith(("_per_s_max", "_burst_max", "orders_max"))
-    }
-    return Risk(**wide, **many, same_in_flight_max=4)
 
 
 def _text(value: bytes) -> str:

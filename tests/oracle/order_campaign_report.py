@@ -43,6 +43,8 @@ class Report:
     ledger_difference_micro: int = 0
     killed: dict[str, int] = field(default_factory=dict)
     crashes: int = 0
+    permits: int = 0
+    """Orders that a permit let out in one native call."""
     intents: int = 0
     accepted: int = 0
     fills: int = 0
