@@ -6,6 +6,7 @@ Each rule is also shown to fail on a planted offence: a rule that cannot fail is
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import tomllib
@@ -24,7 +25,22 @@ SYNC = re.compile(r"SYNC\((\w+)\)")
 MONEY_PATH = ("book", "match", "detect", "decide", "execute", "ledger")
 SCRIPTS = ("scripts/", ".ci/")
 
+# Nothing here runs a line of the runtime.
+pytestmark = pytest.mark.usefixtures("untraced")
 
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def nodes(tree: ast.Module) -> tuple[ast.AST, ...]:
+    """Every node of a tree: walked once for all rules."""
+    return tuple(ast.walk(tree))
+
+
+@functools.cache
 def tracked(repository: Path) -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=repository, capture_output=True, check=True
@@ -40,7 +56,7 @@ def python_trees(repository: Path, *roots: str) -> Iterator[tuple[Path, ast.Modu
     for path in tracked(repository):
         name = path.relative_to(repository).as_posix()
         if path.suffix == ".py" and name.startswith(roots) and path.exists():
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+            yield path, parsed(path)
 
 
 def long_lines(text: str) -> list[int]:
@@ -50,7 +66,7 @@ def long_lines(text: str) -> list[int]:
 def long_functions(tree: ast.Module) -> list[str]:
     return [
         node.name
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     ]
@@ -59,7 +75,7 @@ def long_functions(tree: ast.Module) -> list[str]:
 def clock_reads(tree: ast.Module) -> list[int]:
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if (
             isinstance(node, ast.Attribute)
             and node.attr in CLOCK_CALLS
@@ -73,7 +89,7 @@ def clock_reads(tree: ast.Module) -> list[int]:
 def prints(tree: ast.Module) -> list[int]:
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
@@ -84,7 +100,7 @@ def float_money(tree: ast.Module) -> list[int]:
     """Float literals and float() calls that touch a name carrying a money unit."""
     money = re.compile(r"_(ticks|lots|micro)$")
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             annotation = ast.unparse(node.annotation)
             if money.search(node.target.id) and "float" in annotation:
@@ -106,7 +122,7 @@ def float_money(tree: ast.Module) -> list[int]:
 def swallowed(tree: ast.Module) -> list[int]:
     return [
         node.lineno
-        for node in ast.walk(tree)
+        for node in nodes(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
         and all(isinstance(line, ast.Pass) for line in node.body)
