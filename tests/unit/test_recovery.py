@@ -26,6 +26,7 @@ from overround.errors import VenueError
 from overround.execute.account import AccountDesk
 from overround.execute.http.answer import NoAnswer, Response
 from overround.execute.order import OrderState
+from overround.execute.publish import _raw_id
 from overround.execute.recover import RULES, Recovery
 from overround.execute.settle import Settlement
 from overround.execute.trust import COMPARE_MS, ChannelTrust, Standing
@@ -127,8 +128,8 @@ def test_the_opening_waits_for_young_trades_and_not_for_stuck_ones(desk: Desk) -
 # -- orphans -----------------------------------------------------------------------------
 
 
-def orphan(matched: int = 0) -> UserOrder:
-    return order_event(FOREIGN, INFO, OrderEvent.LISTING, matched_lots=matched)
+def orphan(matched: int = 0, order_id: str = FOREIGN) -> UserOrder:
+    return order_event(order_id, INFO, OrderEvent.LISTING, matched_lots=matched)
 
 
 @pytest.mark.parametrize(("policy", "cancels"), [("cancel", [FOREIGN]), ("leave", [])])
@@ -154,6 +155,17 @@ def test_an_adopted_order_rests_reserves_fills_and_survives_a_restart(desk: Desk
     desk.settlement.on_trade(trade)
     assert desk.store.positions.lots(YES) == 10 * SHARE
     assert desk.store.by_id[FOREIGN].state is OrderState.DONE
+
+
+def test_orders_are_adopted_whatever_their_ids_look_like(desk: Desk) -> None:
+    ids = ["order 17", "0x", "0x-1", "0xzz", FOREIGN, FOREIGN[:-1] + "6"]
+    recovery = recovery_of(desk, Answers(), "adopt")
+    for order_id in ids:  # the last two differ in their last digit alone
+        assert recovery.orphans([orphan(order_id=order_id)])[0] == []
+        assert len(_raw_id(order_id)) == 32
+    desk.restart()
+    assert len({desk.store.by_id[order_id].key for order_id in ids}) == len(ids)
+    assert all(desk.store.by_id[order_id].state is OrderState.LIVE for order_id in ids)
 
 
 def test_a_partly_filled_orphan_is_not_adopted_at_the_opening(desk: Desk) -> None:

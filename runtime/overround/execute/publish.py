@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,11 @@ class SharedNews:
 
 
 def _raw_id(order_id: str) -> bytes:
-    return bytes.fromhex(order_id.removeprefix("0x")).ljust(32, b"\0")[:32]
+    """Return the 32 bytes of an id; of an adopted one that is no digest its SHA-256."""
+    try:
+        return bytes.fromhex(order_id.removeprefix("0x")).ljust(32, b"\0")[:32]
+    except ValueError:
+        return sha256(order_id.encode()).digest()
 
 
 class AccountPublisher:

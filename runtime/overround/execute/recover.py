@@ -8,6 +8,7 @@ adopts with ``overround reconcile --apply``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from overround.clock import NS_PER_MS
@@ -179,7 +180,7 @@ class Recovery:
     def _adopt(self, one: UserOrder) -> None:
         """Make an order ours by the records that its own life would have left."""
         now_ns = self._clock()
-        key = IntentKey(0, 0, int(one.order_id[2:17], 16))
+        key = self._key(one.order_id)
         found = self._markets.find(one.token_id)
         buys = int(one.side) == BUY
         worth = notional_up_micro(one.original_lots, one.price_ticks)
@@ -200,6 +201,13 @@ class Recovery:
             Ack(one.order_id, "live", one.trade_ids, one.matched_lots, source="adopted"),
         ):
             self._store.commit(record, now_ns)
+
+    def _key(self, order_id: str) -> IntentKey:
+        """Return the intent key of an adopted order: no run's, and nobody else's."""
+        number = int.from_bytes(sha256(order_id.encode()).digest()[:8], "big") >> 4
+        while (key := IntentKey(0, 0, number)) in self._store.by_key:
+            number += 1
+        return key
 
     # -- balances ------------------------------------------------------------------------
 
