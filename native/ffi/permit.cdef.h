@@ -33,3 +33,5 @@ int ovr_permit_allows(const struct ovr_permit *permit, const struct ovr_intent *
                       struct ovr_permit_use *use);
 int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head *head,
                     const struct ovr_intent *intent, int socket, struct ovr_permit_use *use);
+int ovr_order_send(const struct ovr_permit *order, const struct ovr_order_head *head,
+                   const struct ovr_intent *intent, int socket, struct ovr_permit_use *use);

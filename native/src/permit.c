@@ -144,7 +144,25 @@ static uint8_t *put_signed(uint8_t *out, int64_t value)
     return out;
 }
 
-/* Appends the three records, all or none; returns 0 if they do not fit into the segment. */
+/* Appends the three records that lie one behind the other, all or none; returns 0 if they do not
+ * fit into the segment. */
+static int put_records(const uint8_t *const starts[4], struct ovr_permit_use *use)
+{
+    static const uint32_t kinds[3] = {KIND_INTENT, KIND_SIGNED, KIND_SENT};
+    uint64_t room = (uint64_t)(starts[3] - starts[0]) + 3 * (OVR_JOURNAL_HEAD_BYTES + 7);
+    if (use->offset > use->journal_bytes || use->journal_bytes - use->offset < room) {
+        return 0;
+    }
+    uint64_t at = use->offset;
+    for (uint32_t i = 0; i < 3; i++) {
+        at = use->ends[i] =
+            ovr_journal_put(use->journal, use->journal_bytes, at, use->sequence + i, use->epoch_ns,
+                            kinds[i], starts[i], (uint32_t)(starts[i + 1] - starts[i]));
+    }
+    return 1;
+}
+
+/* Appends the records, the intent's own numbers put in. */
 static int append(const struct ovr_permit *permit, const struct ovr_intent *intent,
                   struct ovr_permit_use *use)
 {
@@ -163,18 +181,19 @@ static int append(const struct ovr_permit *permit, const struct ovr_intent *inte
     out = put_number(out, intent->producer_sequence);
     starts[2] = out = put_bytes(out, &text, permit->signed_bytes[1]);
     starts[3] = put_bytes(out, &text, permit->sent_bytes);
-    static const uint32_t kinds[3] = {KIND_INTENT, KIND_SIGNED, KIND_SENT};
-    uint64_t room = (uint64_t)(starts[3] - payloads) + 3 * (OVR_JOURNAL_HEAD_BYTES + 7);
-    if (use->offset > use->journal_bytes || use->journal_bytes - use->offset < room) {
-        return 0;
-    }
-    uint64_t at = use->offset;
-    for (uint32_t i = 0; i < 3; i++) {
-        at = use->ends[i] =
-            ovr_journal_put(use->journal, use->journal_bytes, at, use->sequence + i, use->epoch_ns,
-                            kinds[i], starts[i], (uint32_t)(starts[i + 1] - starts[i]));
-    }
-    return 1;
+    return put_records(starts, use);
+}
+
+/* As append, where the payloads are whole already. */
+static int append_whole(const struct ovr_permit *permit, const struct ovr_intent *intent,
+                        struct ovr_permit_use *use)
+{
+    (void)intent;
+    const uint8_t *text = permit->text;
+    const uint8_t *starts[4] = {text, text + permit->intent_bytes[0], NULL, NULL};
+    starts[2] = starts[1] + permit->signed_bytes[0];
+    starts[3] = starts[2] + permit->sent_bytes;
+    return put_records(starts, use);
 }
 
 /* Formats the request; the length has been checked. */
@@ -217,8 +236,12 @@ static int quiet(int socket)
            (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
-int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head *head,
-                    const struct ovr_intent *intent, int socket, struct ovr_permit_use *use)
+typedef int append_fn(const struct ovr_permit *permit, const struct ovr_intent *intent,
+                      struct ovr_permit_use *use);
+
+static int let_out(const struct ovr_permit *permit, const struct ovr_order_head *head,
+                   const struct ovr_intent *intent, int socket, struct ovr_permit_use *use,
+                   append_fn *journal)
 {
     uint64_t text = (uint64_t)permit->intent_bytes[0] + permit->intent_bytes[1] +
                     permit->intent_bytes[2] + permit->signed_bytes[0] + permit->signed_bytes[1] +
@@ -234,7 +257,7 @@ int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head
     if (socket >= 0 && !quiet(socket)) {
         return -ENOTCONN;
     }
-    if (!append(permit, intent, use)) {
+    if (!journal(permit, intent, use)) {
         return -ENOSPC;
     }
     prove(permit, head, use);
@@ -245,4 +268,16 @@ int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head
     use->written_bytes = written > 0 ? (uint32_t)written : 0;
     use->ended_ns = ovr_clock_ns();
     return 0;
+}
+
+int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head *head,
+                    const struct ovr_intent *intent, int socket, struct ovr_permit_use *use)
+{
+    return let_out(permit, head, intent, socket, use, append);
+}
+
+int ovr_order_send(const struct ovr_permit *order, const struct ovr_order_head *head,
+                   const struct ovr_intent *intent, int socket, struct ovr_permit_use *use)
+{
+    return let_out(order, head, intent, socket, use, append_whole);
 }

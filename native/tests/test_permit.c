@@ -100,6 +100,24 @@ static void what_is_let_out_is_journaled_and_sent_whole(void)
     tear_down(&world);
 }
 
+static void payloads_that_are_whole_are_journaled_as_they_are(void)
+{
+    struct world world;
+    set_up(&world);
+    world.permit.intent_bytes[0] = 8, world.permit.intent_bytes[1] = 0;
+    world.permit.intent_bytes[2] = 0, world.permit.signed_bytes[0] = 5;
+    world.permit.signed_bytes[1] = 0;
+    CHECK(ovr_order_send(&world.permit, &world.head, &world.intent, world.pair[0], &world.use) == 0);
+    char seen[512];
+    ssize_t size = read(world.pair[1], seen, sizeof seen);
+    CHECK(size > 6 && (uint32_t)size == world.use.request_bytes);
+    CHECK(memcmp(seen + size - 6, "{body}", 6) == 0);
+    CHECK(memcmp(world.journal + 64 + 32, "<i<im<it", 8) == 0 && world.use.ends[0] == 64 + 40);
+    CHECK(memcmp(world.journal + world.use.ends[0] + 32, "<s<sx\0\0", 8) == 0);
+    CHECK(memcmp(world.journal + world.use.ends[1] + 32, "<S", 2) == 0);
+    tear_down(&world);
+}
+
 static void refused(struct world *world, int status)
 {
     uint8_t before[sizeof world->journal];
@@ -125,6 +143,10 @@ static void what_is_refused_leaves_no_trace(void)
     set_up(&world), world.permit.price_ticks = 5100, refused(&world, -EPERM);
     set_up(&world), world.use.offset = 1000, refused(&world, -ENOSPC);
     set_up(&world), world.permit.body_bytes = OVR_REQUEST_BYTES, refused(&world, -EMSGSIZE);
+    set_up(&world), world.use.offset = 1000;
+    CHECK(ovr_order_send(&world.permit, &world.head, &world.intent, world.pair[0], &world.use) ==
+          -ENOSPC);
+    tear_down(&world);
     set_up(&world), world.permit.sent_bytes = OVR_PERMIT_TEXT_BYTES, refused(&world, -EMSGSIZE);
     struct ovr_board book = usual_book();
     book.flags |= OVR_BOOK_CROSSED;
@@ -166,6 +188,7 @@ static void what_the_socket_does_not_take_is_left_to_the_caller(void)
 int main(void)
 {
     RUN(what_is_let_out_is_journaled_and_sent_whole);
+    RUN(payloads_that_are_whole_are_journaled_as_they_are);
     RUN(what_is_refused_leaves_no_trace);
     RUN(a_socket_that_spoke_or_closed_gets_nothing);
     RUN(what_the_socket_does_not_take_is_left_to_the_caller);

@@ -73,4 +73,10 @@ int ovr_permit_allows(const struct ovr_permit *permit, const struct ovr_intent *
 int ovr_permit_send(const struct ovr_permit *permit, const struct ovr_order_head *head,
                     const struct ovr_intent *intent, int socket, struct ovr_permit_use *use);
 
+/* As ovr_permit_send for an order that was judged and signed for this intent: `text` holds the
+ * payloads as they are to be written, of intent_bytes[0], signed_bytes[0] and sent_bytes, then the
+ * body; the other lengths are 0. */
+int ovr_order_send(const struct ovr_permit *order, const struct ovr_order_head *head,
+                   const struct ovr_intent *intent, int socket, struct ovr_permit_use *use);
+
 #endif
