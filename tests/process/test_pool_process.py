@@ -11,7 +11,7 @@ from oracle.executor_rig import SHARE, Rig
 from overround.config.schema import Execute
 from overround.execute.process import JOURNAL_FOLDER
 from overround.ledger.journal import replay
-from overround.ledger.records import Kind, Pooled, Signed, decode
+from overround.ledger.records import Kind, Signed, decode
 from overround.observe.metrics import Value
 from overround.shm.kill import KillLatch, KillReason
 
@@ -83,17 +83,17 @@ def test_permitted_orders_trade_and_survive_kills(tmp_path: Path) -> None:
 
 
 def check(journal: Path) -> None:
-    """Every pooled order was journaled before its one use, by the process that signed it."""
-    living: dict[int, str] = {}
+    """Every order signed ahead served one intent, and none that the process before had signed."""
+    floor = newest = 0
     uses: Counter[int] = Counter()
     for raw in replay(journal):
         record = decode(raw)
         if raw.kind == Kind.START:
-            living.clear()
-        elif isinstance(record, Pooled):
-            living[record.number] = record.order_id
+            floor = newest
         elif isinstance(record, Signed) and record.pool:
             uses[record.pool] += 1
-            assert living[record.pool] == record.order_id
+            assert record.pool > floor
+            newest = max(newest, record.pool)
+        assert raw.kind not in (Kind.POOLED, Kind.POOL_VOID)
     assert len(uses) >= 6
     assert set(uses.values()) == {1}

@@ -57,6 +57,26 @@ def test_one_use_withdraws_every_permit(desk: PermitDesk) -> None:
     assert desk.by_permit == 1
 
 
+def test_what_the_pool_voids_withdraws_its_permits(desk: PermitDesk) -> None:
+    desk.learn()
+    assert len(desk.permits) == 3
+    desk.pool.clear("credentials changed")  # leaves no record
+    assert desk.offer(1)
+    assert desk.by_permit == 0
+    assert desk.sent[1].orders[0].signed.pool == 0
+
+
+def test_what_the_pool_signs_gets_its_permit_at_once(desk: PermitDesk) -> None:
+    desk.learn()
+    desk.pool.clear("credentials changed")
+    desk.permits.grant()
+    assert len(desk.permits) == 0
+    desk.pool._due = list(desk.pool._shapes)
+    assert desk.pool.refill(4) == 3
+    desk.permits.grant()  # no record and no time has passed
+    assert len(desk.permits) == 3
+
+
 def test_the_next_start_knows_what_a_permit_sent(desk: PermitDesk) -> None:
     desk.learn()
     desk.offer(1)

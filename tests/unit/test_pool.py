@@ -14,9 +14,9 @@ from overround.decide.risk import BookView, RefusalCode
 from overround.errors import InvariantError
 from overround.execute.build import OrderBuilder
 from overround.execute.order import OrderState
-from overround.execute.pool import SHAPES_MAX, OrderPool
+from overround.execute.pool import SHAPES_MAX, OrderPool, Ready
 from overround.layout.intent import IntentFlag
-from overround.ledger.journal import Journal, replay
+from overround.ledger.journal import replay
 from overround.ledger.records import Kind, Pooled, PoolVoid, Sent, Signed, decode, encode
 from overround.observe.metrics import Value
 from overround.venues.contract import OrderType
@@ -51,6 +51,10 @@ class PoolDesk(Desk):
         self.core.tell()
         self.fill()
 
+    def ready(self) -> list[Ready]:
+        """What is signed ahead now, oldest first."""
+        return list(self.pool._ready.values())
+
     def records(self, kind: Kind) -> list:  # type: ignore[type-arg]
         """The journal's records of a kind."""
         return [decode(raw) for raw in replay(self.folder) if raw.kind == kind]
@@ -69,18 +73,30 @@ def last_signed(desk: PoolDesk) -> Signed:
 
 def test_a_shape_that_was_wanted_is_signed_ahead_around_the_best_price(desk: PoolDesk) -> None:
     desk.learn()
-    prices = [record.price_ticks for record in desk.records(Kind.POOLED)]
-    assert prices == [5_000, 5_100, 4_900, 5_200, 4_800]
+    assert [one.price_ticks for one in desk.ready()] == [5_000, 5_100, 4_900, 5_200, 4_800]
     assert len(desk.pool) == 5
+
+
+def test_signing_ahead_and_voiding_leave_no_record(desk: PoolDesk) -> None:
+    desk.send(desk.intent(0))
+    desk.core.tell()
+    before = desk.store.journal.next_sequence
+    desk.fill()
+    assert len(desk.pool) == 5
+    desk.pool.clear("test")
+    assert desk.store.journal.next_sequence == before
+    assert desk.pool.voided == {"test": 5}
 
 
 def test_an_intent_takes_the_pooled_order_and_the_venue_would_take_it(desk: PoolDesk) -> None:
     desk.learn()
-    pooled = {record.order_id: record for record in desk.records(Kind.POOLED)}
+    pooled = {one.sealed.order_id: one for one in desk.ready()}
     submission = desk.send(desk.intent(1))
     (order_id,) = submission.order_ids
     signed = last_signed(desk)
     assert (signed.pool, signed.order_id) == (pooled[order_id].number, order_id)
+    sealed = pooled[order_id].sealed
+    assert (signed.salt, signed.body) == (sealed.salt, sealed.body)
     assert submission.request.body == signed.body
     order = msgspec.json.decode(signed.body)["order"]
     assert (order["timestamp"], order["salt"]) == (str(signed.timestamp_ms), signed.salt)
@@ -138,11 +154,11 @@ def test_changed_terms_are_never_sent_and_are_voided(
     desk.markets.infos[3] = market(3, **changes)
     desk.send(desk.intent(1))
     assert last_signed(desk).pool == 0
+    old = max(one.number for one in desk.ready())
     desk.fill()
-    (void,) = desk.records(Kind.POOL_VOID)
-    assert (void.reason, len(void.numbers)) == (reason, 5)
+    assert desk.pool.voided == {reason: 5}
     desk.send(desk.intent(2))
-    assert last_signed(desk).pool > max(void.numbers)
+    assert last_signed(desk).pool > old
 
 
 def test_a_protocol_change_signs_for_the_other_contract(desk: PoolDesk) -> None:
@@ -165,26 +181,29 @@ def test_an_old_order_is_not_used(desk: PoolDesk) -> None:
     desk.send(desk.intent(1))
     assert last_signed(desk).pool == 0
     desk.fill()
-    assert desk.records(Kind.POOL_VOID)[0].reason == "aged"
+    assert desk.pool.voided == {"aged": 5}
 
 
 def test_everything_is_voided_when_the_credentials_change(desk: PoolDesk) -> None:
     desk.learn()
     desk.pool.clear("credentials changed")
     assert len(desk.pool) == 0
-    assert len(desk.records(Kind.POOL_VOID)[0].numbers) == 5
+    assert desk.pool.voided == {"credentials changed": 5}
 
 
 def test_a_restart_uses_nothing_of_the_dead_process(desk: PoolDesk) -> None:
     desk.learn()
-    old = max(record.number for record in desk.records(Kind.POOLED))
-    desk.restart()
     desk.send(desk.intent(1))
+    old = last_signed(desk).pool
+    assert old > 0
+    desk.restart()
+    desk.send(desk.intent(2))
     assert last_signed(desk).pool == 0
     desk.core.tell()
     desk.fill()
-    desk.send(desk.intent(2))
+    desk.send(desk.intent(3))
     assert last_signed(desk).pool > old
+    assert len({record.order_id for record in desk.records(Kind.SIGNED)}) == 4
 
 
 def test_a_death_between_use_and_send_is_told_apart_at_the_next_start(desk: PoolDesk) -> None:
@@ -214,21 +233,35 @@ def test_the_store_refuses_a_second_use_live_and_in_a_replay(desk: PoolDesk) -> 
     assert desk.journal is not None
 
 
-def test_the_store_refuses_an_order_that_the_pool_never_had(desk: PoolDesk) -> None:
+def test_the_store_refuses_an_order_of_a_dead_processs_pool(desk: PoolDesk) -> None:
+    desk.learn()
+    desk.send(desk.intent(1))
+    used = last_signed(desk)
+    desk.restart()
+    desk.core.take([desk.intent(2, legs=2)])
+    for pool in (used.pool, 1):
+        other = msgspec.structs.replace(used, sequence=2, order_id="0x1", pool=pool)
+        with pytest.raises(InvariantError):
+            desk.store.commit(other, desk.now_ns)
+
+
+def test_records_of_an_older_executors_pool_are_read(desk: PoolDesk) -> None:
+    desk.store.commit(Pooled(7, "0x1", "1", 0, 5_000, 1, 1, 1), 0)
+    desk.store.commit(Pooled(8, "0x2", "1", 0, 5_000, 1, 1, 1), 0)
+    desk.store.commit(PoolVoid((8,), "test"), 0)
     desk.core._pool = None
     (submission,) = desk.core.take([desk.intent(0)])
     desk.core.begin(submission)
     desk.core.answer(submission, [rejected(submission.order_ids[0])])
     used = last_signed(desk)
-    desk.store.commit(Pooled(7, "0x1", "1", 0, 5_000, 1, 1, 1), 0)
-    with pytest.raises(InvariantError):
-        desk.store.commit(Pooled(7, "0x2", "1", 0, 5_000, 1, 1, 1), 0)
-    desk.store.commit(PoolVoid((7,), "test"), 0)
     desk.core.take([desk.intent(1, legs=2)])
-    with pytest.raises(InvariantError):
-        desk.store.commit(
-            msgspec.structs.replace(used, sequence=1, order_id="0x1", pool=7), desk.now_ns
-        )
+    ahead = msgspec.structs.replace(used, sequence=1, order_id="0x1", pool=7)
+    desk.store.commit(ahead, desk.now_ns)
+    desk.restart()
+    assert desk.store.by_id["0x1"].state is OrderState.DONE  # its process died before it was sent
+    assert desk.store.pool_number == 8
+    desk.learn(2)
+    assert min(one.number for one in desk.ready()) == 9
 
 
 def test_the_pool_is_bounded_and_makes_room_for_what_is_wanted_now(tmp_path: Path) -> None:
@@ -238,8 +271,7 @@ def test_the_pool_is_bounded_and_makes_room_for_what_is_wanted_now(tmp_path: Pat
         for number in range(4):
             desk.learn(number, size_lots=(10 + number) * SHARE)
             assert len(desk.pool) <= 8
-        reasons = {record.reason for record in desk.records(Kind.POOL_VOID)}
-        assert reasons == {"room for others"}
+        assert set(desk.pool.voided) == {"room for others"}
         desk.close()
     finally:
         PoolDesk.size = 64
@@ -271,7 +303,7 @@ def test_what_states_an_expiration_or_cannot_be_built_is_not_signed_ahead(desk: 
 
 def test_resting_orders_are_signed_around_their_own_side(desk: PoolDesk) -> None:
     desk.learn(order_type=int(OrderType.GTC), price_ticks=4_700, flags=int(IntentFlag.POST_ONLY))
-    prices = {record.price_ticks for record in desk.records(Kind.POOLED)}
+    prices = {one.price_ticks for one in desk.ready()}
     assert prices == {4_600, 4_700, 4_800, 4_900, 5_000}
     desk.send(
         desk.intent(1, order_type=int(OrderType.GTC), flags=int(IntentFlag.POST_ONLY),
@@ -285,9 +317,10 @@ def test_resting_orders_are_signed_around_their_own_side(desk: PoolDesk) -> None
 
 def test_the_no_side_is_priced_from_the_mirrored_book(desk: PoolDesk) -> None:
     desk.learn(outcome=1, price_ticks=5_200)
-    prices = [record.price_ticks for record in desk.records(Kind.POOLED)]
-    assert prices[0] == 5_200
-    assert desk.records(Kind.POOLED)[0].token == market(3).token_no
+    assert desk.ready()[0].price_ticks == 5_200
+    desk.send(desk.intent(1, outcome=1, price_ticks=5_200))
+    assert last_signed(desk).pool > 0
+    assert desk.order(1).intent.token == market(3).token_no
 
 
 def test_hits_and_misses_are_counted(desk: PoolDesk) -> None:
@@ -303,11 +336,3 @@ def test_nothing_is_signed_on_a_book_that_is_not_trusted(desk: PoolDesk) -> None
     desk.markets.books[3] = BookView(True, False, 4, 4_800, 5_000, 100 * SHARE, 100 * SHARE)
     desk.fill()
     assert len(desk.pool) == 0
-
-
-def test_pool_records_survive_a_replay_by_a_reader(desk: PoolDesk) -> None:
-    desk.learn()
-    desk.close()
-    with Journal(desk.folder, segment_bytes=2**16, sync_policy="none") as journal:
-        assert [raw.kind for raw in journal.records].count(Kind.POOLED) == 5
-    desk.open()

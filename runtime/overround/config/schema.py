@@ -239,8 +239,7 @@ class Execute(_Section):
     settle_alarm_ms: Milliseconds = 60_000
     """A match that has not settled for this long alarms."""
     pool_orders_max: Annotated[int, Field(ge=0, le=4_096)] = 256
-    """Orders signed ahead of their intents, each used at most once; 0 signs none ahead. With
-    journal_sync = "record" there are none: each would stop the executor for the disk."""
+    """Orders signed ahead of their intents, each used at most once; 0 signs none ahead."""
     pool_reach_ticks: Annotated[int, Field(ge=0, le=20)] = 2
     """Prices signed ahead to either side of the best, in ticks of the market."""
     pool_age_max_ms: Milliseconds = 60_000

@@ -4,8 +4,8 @@ While the loop is idle the gate is asked of each likely pooled order whether it 
 the book and the intent's own times apart. A yes is a permit, good for exactly the state it was
 given on: **the journal's next sequence**. Whatever the executor learns, sends or plans is a
 record, so any change of state withdraws every permit before the next intent is read. The few
-things that are no record are looked at again at each use: readiness, kill latch, loss stop,
-catalog row, credentials, the transport's own gates.
+things that are no record are looked at again at each use: what the pool holds, readiness, kill
+latch, loss stop, catalog row, credentials, the transport's own gates.
 
 One native call then compares the book and the times, journals INTENT, SIGNED and SENT, proves
 the request and writes it. The books are done afterwards, **by the usual code**: the same intent
@@ -119,6 +119,7 @@ class Permits:
         self._granted: dict[bytes, _Permit] = {}
         self._made: dict[int, _Permit] = {}
         self._sequence = 0
+        self._version = 0
         self._granted_ns = 0
         self._use = ffi.new("struct ovr_permit_use *")
         self._head = ffi.new("struct ovr_order_head *")
@@ -135,7 +136,9 @@ class Permits:
     def grant(self) -> None:
         """Ask the gate anew if anything has changed since; costs next to nothing if not."""
         now_ns, sequence = self._clock(), self._journal.next_sequence
-        if sequence == self._sequence and now_ns - self._granted_ns < RENEW_NS:
+        version = self._pool.version
+        same = sequence == self._sequence and version == self._version
+        if same and now_ns - self._granted_ns < RENEW_NS:
             return
         self._granted.clear()
         if not self._core.ready or not self._know_head():
@@ -149,7 +152,7 @@ class Permits:
                 if self._passes(permit, now_ns):
                     self._granted[permit.key] = permit
         self._made = made
-        self._sequence, self._granted_ns = sequence, now_ns
+        self._sequence, self._version, self._granted_ns = sequence, version, now_ns
 
     def _know_head(self) -> bool:
         credentials = self._carrier.credentials
@@ -252,6 +255,7 @@ class Permits:
         core, native = self._core, permit.native
         if (
             not core.ready
+            or self._pool.version != self._version
             or core.killed
             or core.gate.stop is not None
             or self._markets.info(permit.market.index) is not permit.market

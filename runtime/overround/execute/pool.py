@@ -2,9 +2,10 @@
 
 A signature covers token, side, amounts, salt and time, not the intent. So an order that a hot
 market will probably need (the same side, type and size as lately, at the prices around the best)
-is signed while the loop is idle, and journaled as POOLED before anybody can get it. An intent
-that matches takes it out; its SIGNED record names the number, and the store refuses a number or
-an id that was used before, live and in every replay. The gate judges a pooled order as any other.
+is signed while the loop is idle. It is nothing yet: no record speaks of it, and no byte of it can
+leave before an intent takes it out and its SIGNED record holds the exact body. That record names
+its number; the store refuses an id that was used before, and a number of a process that is dead,
+live and in every replay. The gate judges a pooled order as any other.
 
 An entry ends with the terms it was signed for: tick, fee, negative-risk flag or protocol of the
 market; with its age; and with the process, so a key or credential change cannot outlive it. The
@@ -13,7 +14,7 @@ venue states no limit to an order's age: ours keeps the timestamp plausible to w
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
@@ -24,7 +25,7 @@ from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News
 from overround.execute.store import Store
 from overround.layout.intent import BUY, IntentFlag
-from overround.ledger.records import Intent, Pooled, PoolVoid
+from overround.ledger.records import Intent
 from overround.observe.metrics import Value
 from overround.units import PRICE_TICKS_MAX
 from overround.venues.contract import OrderType
@@ -86,7 +87,6 @@ class OrderPool:
         epoch_ms: Callable[[], int],
     ) -> None:
         """Hold prices up to ``reach`` ticks of the market to either side of its best."""
-        self._store = store
         self._builder = builder
         self._markets = markets
         self._news = news
@@ -101,6 +101,11 @@ class OrderPool:
         self._due: list[Shape] = []
         """Shapes still to be looked at in this round, last first."""
         self._round_ns = 0
+        self._number = store.pool_number
+        self.version = 0
+        """Counts what was signed or voided: who relies on what is ready looks at it."""
+        self.voided: Counter[str] = Counter()
+        """Orders that will serve nobody, by reason."""
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -219,7 +224,7 @@ class OrderPool:
     def _sign(
         self, shape: Shape, price_ticks: int, market: MarketInfo, tick_ticks: int, now_ns: int
     ) -> None:
-        number = self._store.pool_number + 1
+        number = self._number + 1
         try:
             prepared = self._builder.amounts(
                 shape.order_type, shape.side, price_ticks, shape.size_lots, market, tick_ticks
@@ -230,11 +235,8 @@ class OrderPool:
             self._due.pop()
             return
         sealed = self._builder.seal(f"pool:{number}", self._epoch_ms(), market, shape, prepared)
-        record = Pooled(
-            number, sealed.order_id, market.token(shape.outcome), shape.side, price_ticks,
-            prepared.maker_micro, prepared.taker_micro, sealed.timestamp_ms,
-        )  # fmt: skip
-        self._store.commit(record, now_ns)
+        self._number = number
+        self.version += 1
         self._ready[shape, price_ticks] = Ready(
             number, shape, price_ticks, market, tick_ticks, prepared, sealed, now_ns
         )
@@ -275,7 +277,8 @@ class OrderPool:
     def _void(self, found: list[Ready], reason: str) -> None:
         if not found:
             return
-        self._store.commit(PoolVoid(tuple(one.number for one in found), reason), self._clock())
+        self.voided[reason] += len(found)
+        self.version += 1
         for one in found:
             del self._ready[one.shape, one.price_ticks]
         self._news.gauge(Value.POOL_READY, len(self._ready))

@@ -74,8 +74,9 @@ class Store:
         self.tally: Counter[Value] = Counter()
         """Counters of the present run, also across restarts: each is a count of records."""
         self.pool_number = 0
-        """The last number a pooled order got."""
-        self._pooled: dict[int, str] = {}
+        """The highest number of a pooled order that the journal knows."""
+        self._pool_floor = 0
+        """Numbers up to this one were signed by processes that are dead."""
         self._unsummed: list[Order] = []
         self._claims: dict[IntentKey, tuple[int, int]] = {}
         self._reserved_micro = 0
@@ -83,7 +84,7 @@ class Store:
         self._run_id: int | None = None
         for raw in journal.records:
             record = decode(raw)
-            self._check_pool(record)
+            self._check_once(record)
             self._apply(record, 0)
             self.settle()
 
@@ -107,7 +108,7 @@ class Store:
         orders = self.orders_of(record)
         for order in orders:
             check(order, record)
-        self._check_pool(record)
+        self._check_once(record)
         sequence = self.journal.append(*encode(record))
         self._apply(record, now_ns, orders)
         return sequence
@@ -145,7 +146,8 @@ class Store:
             self._apply_money(record, now_ns)
             return
         if isinstance(record, _OF_POOL):
-            self._apply_pool(record)
+            if isinstance(record, Pooled):  # by an older executor
+                self.pool_number = max(self.pool_number, record.number)
             return
         if isinstance(record, RiskMark):
             self.own.apply_mark(record)
@@ -164,7 +166,7 @@ class Store:
         for order in orders:
             if isinstance(record, Signed):
                 self.by_id[record.order_id] = order
-                self._pooled.pop(record.pool, None)
+                self.pool_number = max(self.pool_number, record.pool)
             else:
                 self._count(record, order)
             advance(order, record)
@@ -183,22 +185,12 @@ class Store:
                 self.working[order.key] = order
             self._unsummed.append(order)
 
-    def _check_pool(self, record: Record) -> None:
-        """Refuse an id or a pooled order that serves another intent already."""
+    def _check_once(self, record: Record) -> None:
+        """Refuse an id that serves another intent already, and orders of a dead process's pool."""
         if isinstance(record, Signed):
-            unknown = record.pool and self._pooled.get(record.pool) != record.order_id
-            if unknown or record.order_id in self.by_id:
+            dead = 0 < record.pool <= self._pool_floor
+            if dead or record.order_id in self.by_id:
                 raise InvariantError(f"order {record.order_id} is used twice: {record.key}")
-        elif isinstance(record, Pooled) and record.number <= self.pool_number:
-            raise InvariantError(f"pooled order {record.number} is in the journal already")
-
-    def _apply_pool(self, record: Pooled | PoolVoid) -> None:
-        if isinstance(record, Pooled):
-            self.pool_number = record.number
-            self._pooled[record.number] = record.order_id
-            return
-        for number in record.numbers:
-            self._pooled.pop(number, None)
 
     def _add(self, intent: Intent, now_ns: int) -> None:
         order = Order(intent)
@@ -228,7 +220,7 @@ class Store:
         if changed and isinstance(record, _OF_TRADES):
             self.tally[_MONEY[type(record)]] += 1
         if isinstance(record, Start):
-            self._pooled.clear()
+            self._pool_floor = self.pool_number
         if isinstance(record, Start) and record.run_id != self._run_id:
             self._run_id = record.run_id
             self.tally.clear()

@@ -126,10 +126,9 @@ def _carriers(
 def _pool(
     settings: Settings, store: Store, builder: OrderBuilder, markets: Markets, news: News
 ) -> OrderPool | None:
-    """Return the orders signed ahead, None where nothing is sent or each would wait for a disk."""
+    """Return the orders signed ahead, None where nothing is sent."""
     execute = settings.execute
-    waits = execute.journal_sync == "record"
-    if not execute.pool_orders_max or settings.mode is Mode.SHADOW or waits:
+    if not execute.pool_orders_max or settings.mode is Mode.SHADOW:
         return None
     return OrderPool(
         store,
@@ -221,8 +220,13 @@ def permits(
     spawn: Callable[[Coroutine[Any, Any, None]], None],
     trip: Callable[[str], None],
 ) -> Permits | None:
-    """Return what lets pooled orders out in one call: if wanted, over our own connections only."""
-    wanted = settings.execute.pool_permits and settings.execute.client == "native"
+    """Return what lets pooled orders out in one call: if wanted, over our own connections only.
+
+    Not with ``journal_sync = "record"``: the call writes records and waits for no disk.
+    """
+    execute = settings.execute
+    wanted = execute.pool_permits and execute.client == "native"
+    wanted = wanted and execute.journal_sync != "record"
     if parts.pool is None or not wanted:
         return None
     return Permits(

@@ -170,7 +170,7 @@ class Signed(Record, frozen=True):
     """Cash that its fills and their fees can cost at most; 0 for a sale."""
     body: bytes
     pool: int = 0
-    """Number of the POOLED record whose order this is; 0 if it was signed for the intent."""
+    """Number under which it was signed ahead; 0 if it was signed for the intent."""
 
     @property
     def key(self) -> IntentKey:
@@ -179,14 +179,9 @@ class Signed(Record, frozen=True):
 
 
 class Pooled(Record, frozen=True):
-    """An order signed ahead of any intent. It serves at most one: SIGNED names its number.
-
-    The order lives in the memory of the process that signed it and ends with it, so a START ends
-    the use of every number before it.
-    """
+    """An order signed ahead of any intent. No longer written: SIGNED holds all that is sent."""
 
     number: int
-    """Counts up over the life of a journal."""
     order_id: str
     token: str
     side: int
@@ -197,7 +192,7 @@ class Pooled(Record, frozen=True):
 
 
 class PoolVoid(Record, frozen=True):
-    """These pooled orders will serve nobody: aged, or signed for terms that are no more."""
+    """These pooled orders will serve nobody. No longer written."""
 
     numbers: tuple[int, ...]
     reason: str
