@@ -153,6 +153,7 @@ async def pool_to(
     host: str = "127.0.0.1",
     told: Told | None = None,
     tls: ssl.SSLContext | None = None,
+    on_failure: Callable[[BaseException], None] | None = None,
     **limits: int,
 ) -> AsyncIterator[Pool]:
     pool = Pool(
@@ -163,6 +164,7 @@ async def pool_to(
         clock=monotonic_ns,
         random=Random(1),
         tls=tls,
+        on_failure=on_failure,
     )
     pool.start()
     try:

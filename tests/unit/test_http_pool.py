@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import resource
 import ssl
 from pathlib import Path
 
@@ -22,10 +24,13 @@ from oracle.http_server import (
 )
 from overround.clock import NS_PER_MS, monotonic_ns
 from overround.errors import ConfigError
+from overround.execute.client import VenueClient
 from overround.execute.http import pool as module
 from overround.execute.http.answer import Kind, NoAnswer, NotSent
 from overround.execute.http.dial import Origin
 from overround.observe.metrics import Value
+from overround.venues.polymarket.auth import Signer
+from overround.venues.polymarket.rest import Request
 
 
 def later_ns(ms: int = 30_000) -> int:
@@ -198,13 +203,14 @@ async def test_a_venue_that_hangs_up_at_once_is_not_dialled_without_end() -> Non
     await raw.wait_closed()
 
 
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 64 + ".invalid"])
 @on_uvloop
-async def test_a_name_that_nobody_knows_is_told() -> None:
+async def test_a_name_that_nobody_knows_is_told(host: str) -> None:
     server = ScriptedServer(lambda *_: answer())
     server.port = 80
     told = Told()
-    async with pool_to(server, host="no-such-host.invalid", told=told) as pool:
-        with pytest.raises(NotSent, match=r"name is not known: no-such-host\.invalid"):
+    async with pool_to(server, host=host, told=told) as pool:
+        with pytest.raises(NotSent, match=f"name is not known: {re.escape(host)}"):
             await ask(pool)
     assert told.codes() == {"name-unknown"}
 
@@ -299,6 +305,76 @@ async def test_a_closed_pool_lends_nothing() -> None:
         await under_way
     with pytest.raises(NotSent, match="closed"):
         await pool.wait(Kind.CANCEL, later_ns())
+    await server.stop()
+
+
+@pytest.mark.parametrize("part", ["sweep", "_fill"])
+@on_uvloop
+async def test_a_pool_that_fails_ends_every_request_and_is_told(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ScriptedServer(lambda *_: HANG)
+    await server.start()
+    told = Told()
+    failures: list[BaseException] = []
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError(part)
+
+    async with pool_to(server, size=1, told=told, on_failure=failures.append) as pool:
+        under_way = asyncio.create_task(ask(pool, Kind.CANCEL))
+        waiting = asyncio.create_task(ask(pool, Kind.CANCEL))
+        await until(lambda: len(server.requests) == 1)
+        monkeypatch.setattr(module.Pool, part, broken)
+        with pytest.raises(NoAnswer, match="the pool failed"):
+            await under_way
+        with pytest.raises(NotSent, match="the pool failed"):
+            await waiting
+        with pytest.raises(NotSent, match="the pool failed: ZeroDivisionError"):
+            await ask(pool, Kind.CANCEL)
+    assert [type(one) for one in failures] == [ZeroDivisionError]
+    assert [event for event, _ in told.lines] == ["transport failed"]
+    await server.stop()
+
+
+@on_uvloop
+async def test_a_client_says_that_its_transport_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ScriptedServer(lambda *_: answer(body=b"1795000000"))
+    await server.start()
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    failures: list[BaseException] = []
+    client = VenueClient(
+        f"http://127.0.0.1:{server.port}", Signer("0x" + "11" * 32), chain_id=137,
+        timeout_ms=30_000, epoch_s=lambda: 1_795_000_000,
+    )  # fmt: skip
+    client.on_failure = failures.append
+    await client.__aenter__()
+    assert (await client.call(Request("GET", "/time"))).status == 200
+    monkeypatch.setattr(module.Pool, "sweep", broken)
+    await until(lambda: bool(failures))
+    with pytest.raises(ZeroDivisionError):  # who did not listen finds out at the end
+        await client.__aexit__(None, None, None)
+    await server.stop()
+
+
+@on_uvloop
+async def test_a_pool_without_descriptors_dials_again_ever_more_slowly() -> None:
+    server = ScriptedServer(lambda *_: answer())
+    await server.start()
+    told = Told()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        async with pool_to(server, told=told) as pool:
+            await until(lambda: told.counts.get(Value.HTTP_CONNECTS_FAILED, 0) >= 3)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert (await ask(pool, Kind.CANCEL)).status == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert {event for event, _ in told.lines} == {"no connection to the venue"}
     await server.stop()
 
 

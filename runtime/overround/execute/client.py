@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from random import Random
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -33,6 +33,7 @@ from overround.execute.http.answer import (
     Wire,
 )
 from overround.execute.http.budget import TokenBucket
+from overround.execute.http.chores import Chores
 from overround.execute.http.dial import Origin
 from overround.execute.http.guard import Guard
 from overround.execute.http.head import RequestEncoder
@@ -144,6 +145,7 @@ class VenueClient:
             clock=now_ns,
             random=random or Random(signer.address),
             tls=tls,
+            on_failure=self._broken,
         )
         self._orders = TokenBucket(
             settings.order_tokens_per_s, settings.order_tokens_burst, now_ns()
@@ -158,8 +160,11 @@ class VenueClient:
             self.call, self.guard, self._news,
             epoch_ms=epoch_ms, offset_max_ms=settings.clock_offset_max_ms,
         )  # fmt: skip
-        self._login = LoginKeeper(self, self.guard, self._spawn)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores(self._broken)
+        self._login = LoginKeeper(self, self.guard, self._chores.spawn)
+        self.on_failure: Callable[[BaseException], None] | None = None
+        """Told once if something that runs beside the requests failed, which is a bug."""
+        self._failure: BaseException | None = None
         self._session: aiohttp.ClientSession | None = None
         self._started = False
 
@@ -189,15 +194,11 @@ class VenueClient:
         trace: TracebackType | None,
     ) -> None:
         assert self._session is not None
-        chores = list(self._chores)
-        for task in chores:
-            task.cancel()
-        results = await asyncio.gather(*chores, return_exceptions=True)
+        await self._chores.end()
         await self.wire.close()
         await self._session.close()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        if self._failure is not None and error is None:
+            raise self._failure
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -205,16 +206,17 @@ class VenueClient:
         assert self._session is not None, "client is not open"
         return self._session
 
-    def _spawn(self, chore: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+    def _broken(self, error: BaseException) -> None:
+        if self._failure is None:
+            self._failure = error
+            if self.on_failure is not None:
+                self.on_failure(error)
 
     def _start(self) -> None:
         """Begin with the first request: who sends none needs no venue."""
         if not self._started:
             self._started = True
-            self._spawn(self.clock.run())
+            self._chores.spawn(self.clock.run())
 
     # -- requests ------------------------------------------------------------------------
 

@@ -143,6 +143,7 @@ class ExecutorProcess:
             Start(self._member.run_id, generation, mode, self._signer.address), self._now()
         )
         async with venue_client(self._settings, self._signer, self._news) as client:
+            client.on_failure = self._fail
             if await self._until_stopped(self._connect(client)):
                 self._trade(client)
                 await self._stopped.wait()

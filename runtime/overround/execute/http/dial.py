@@ -74,10 +74,16 @@ async def dial(
         found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise DialError(Trouble.DNS, f"{origin.host}: {error.strerror or error}") from None
+    except UnicodeError as error:  # empty or over-long labels: nothing that could be asked for
+        raise DialError(Trouble.DNS, f"{origin.host}: {error}") from None
     if not found:
         raise DialError(Trouble.DNS, f"{origin.host} has no address")
     family, kind, number, _, address = found[attempt % len(found)]
-    sock = socket.socket(family, kind, number)
+    where = f"{origin.host}:{origin.port}"
+    try:
+        sock = socket.socket(family, kind, number)
+    except OSError as error:  # no descriptor is left
+        raise DialError(Trouble.CONNECT, f"{where}: {error.strerror or error}") from None
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -90,7 +96,6 @@ async def dial(
         )
     except BaseException as error:
         sock.close()
-        where = f"{origin.host}:{origin.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
             raise DialError(Trouble.TLS, f"{where}: {error.verify_message}") from None
         if isinstance(error, ssl.SSLError):

@@ -19,6 +19,7 @@ from typing import Final
 
 from overround.clock import NS_PER_MS, NS_PER_S
 from overround.execute.http.answer import Kind, NotSent
+from overround.execute.http.chores import Chores
 from overround.execute.http.connection import Connection, Sight
 from overround.execute.http.dial import DialError, Origin, dial
 from overround.execute.http.trouble import Trouble
@@ -70,7 +71,9 @@ class Pool:
         clock: Callable[[], int],
         random: Random,
         tls: ssl.SSLContext | None = None,
+        on_failure: Callable[[BaseException], None] | None = None,
     ) -> None:
+        """``on_failure`` is told once if keeping the pool failed, which is a bug; it has ended."""
         self._origin = origin
         self._encode = encode
         self._news = news
@@ -82,23 +85,28 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._lent = [0] * len(Kind)
         self._waiters: tuple[deque[_Waiter], ...] = tuple(deque() for _ in Kind)
-        self._dials: set[asyncio.Task[None]] = set()
+        self._on_failure = on_failure
+        self._chores = Chores(self._broken)
+        self._dials = 0
+        """How many connections are being opened."""
         self._attempts = 0
         self._failures = 0
         self._fault: DialError | None = None
         self._hopeless = False
         self._redial_ns = 0
-        self._sweeper: asyncio.Task[None] | None = None
+        self._started = False
         self._closed = False
+        self._why_closed = ""
 
     # -- lending -------------------------------------------------------------------------
 
     def start(self) -> None:
         """Dial every connection now; nothing is waited for."""
-        if self._sweeper is None and not self._closed:
+        if not (self._started or self._closed):
             if self._origin.tls and self._tls is None:
                 self._tls = ssl.create_default_context()
-            self._sweeper = asyncio.get_running_loop().create_task(self._sweep())
+            self._started = True
+            self._chores.spawn(self._sweep())
             self._fill()
 
     def take(self, kind: Kind) -> Connection | None:
@@ -147,7 +155,7 @@ class Pool:
         venue cannot be reached (cancels wait for it until their deadline).
         """
         if self._closed:
-            raise NotSent("no connection: the pool is closed")
+            raise NotSent(f"no connection: {self._why_closed}")
         self.start()
         connection = None if self._waiters[kind] else self.take(kind)
         if connection is not None:
@@ -209,16 +217,15 @@ class Pool:
     def _fill(self) -> None:
         if self._closed:
             return
-        missing = self._limits.size - len(self._alive) - len(self._dials)
+        missing = self._limits.size - len(self._alive) - self._dials
         if self._failures:  # one at a time until the venue answers again
             if self._clock() < self._redial_ns or self._dials:
                 return
             missing = min(missing, 1)
         for _ in range(missing):
             self._attempts += 1
-            task = asyncio.get_running_loop().create_task(self._dial(self._attempts))
-            self._dials.add(task)
-            task.add_done_callback(self._dials.discard)  # one cancelled before it began
+            self._dials += 1
+            self._chores.spawn(self._dial(self._attempts))
 
     async def _dial(self, attempt: int) -> None:
         failure: DialError | None = None
@@ -231,9 +238,7 @@ class Pool:
         except DialError as error:
             failure = error
         finally:
-            task = asyncio.current_task()
-            assert task is not None
-            self._dials.discard(task)
+            self._dials -= 1
         if failure is not None:
             self._failed(failure)
         elif self._closed:
@@ -320,22 +325,32 @@ class Pool:
 
     async def close(self) -> None:
         """End every connection; what is under way or waits is told."""
+        self._end("closed by us", "the pool is closed")
+        await self._chores.end()
+        while self._alive:
+            await asyncio.sleep(0)
+
+    def _broken(self, error: BaseException) -> None:
+        """End: nobody keeps deadlines any more."""
+        text = f"the pool failed: {type(error).__name__} {error}"
+        self._news.notice("transport failed", error=text)
+        self._end(text, text)
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+    def _end(self, why: str, why_not: str) -> None:
+        """Lend nothing any more; what is under way ends as ``why``, who waits as ``why_not``."""
+        if self._closed:
+            return
         self._closed = True
-        tasks = list(self._dials)
-        if self._sweeper is not None:
-            tasks.append(self._sweeper)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._why_closed = why_not
         for waiters in self._waiters:
             for waiter in waiters:
                 if not waiter.given.done():
-                    waiter.given.set_exception(NotSent("no connection: the pool is closed"))
+                    waiter.given.set_exception(NotSent(f"no connection: {why_not}"))
             waiters.clear()
         for connection in list(self._alive):
-            connection.end("closed by us", ours=True)
-        while self._alive:
-            await asyncio.sleep(0)
+            connection.end(why, ours=True)
 
     @property
     def counts(self) -> dict[str, int]:
