@@ -5,9 +5,12 @@
  * The path that a client asks for says what it gets:
  *   /echo    one text frame of 512 bytes for every frame it sends
  *   /blast   for every frame it sends, the whole corpus, each frame a text message
- *   /ticks   for a frame it sends: the corpus frame by frame; behind every second one (the first of
- *            them behind SKIP) the server waits for an order, a POST on any connection, and at the
- *            end it sends "p50 p99" in ns, from before the frame's send to the order's last byte
+ *   /ticks/N for a frame it sends: the corpus, a frame every N us; behind every second one (the
+ *            first of them behind SKIP) the server waits for an order, a POST on any connection. At
+ *            the end it sends p50 and p99 in ns from the time at which the frame was due to the
+ *            order's last byte: a frame that a late order held up is late itself (no coordinated
+ *            omission). served_p50 and served_p99 begin at the frame's own send; late counts the
+ *            frames that were sent more than LATE_NS behind their time
  *   /burst1  for every frame that any client of this digit sends, one frame of the corpus on
  *            all of them */
 #include "corpus.h"
@@ -25,7 +28,7 @@
 #include <sys/socket.h>
 
 enum { PEERS_MAX = 128, BUFFER = 65536, ECHO_BYTES = 512, SKIP = 2, TICKS_MAX = 8192,
-       GAP_NS = 60000, TICKS_WARM = 50 };
+       LATE_NS = 1000, TICKS_WARM = 50 };
 
 struct peer {
     int fd;
@@ -43,6 +46,7 @@ static struct {
     uint8_t *blast, echo[4 + ECHO_BYTES];
     size_t blast_bytes;
     uint32_t turn, orders;
+    uint64_t period_ns; /* of the ticks */
     int listening;
     SSL_CTX *context;
 } my;
@@ -116,6 +120,10 @@ static void answer_head(struct peer *peer)
                  : memcmp(peer->buffer, "GET /blast", 10) == 0 ? 'b'
                  : memcmp(peer->buffer, "GET /ticks", 10) == 0 ? 't'
                                                                : (char)peer->buffer[10];
+    if (peer->mode == 't') {
+        my.period_ns = 1000 * strtoull((char *)peer->buffer + 11, NULL, 10);
+        NEED(my.period_ns > 0);
+    }
     peer->open = true;
     give(peer, (uint8_t *)out, (size_t)size);
 }
@@ -135,49 +143,73 @@ static void burst(char group)
 static void serve(struct peer *peer);
 static void greet(int listening, SSL_CTX *context);
 
-static void wait_ns(uint64_t span)
+/* Wait until an order came that was not there before; returns when, 0 if none came in time. */
+static uint64_t wait_order(const struct peer *ticks, uint32_t before)
 {
-    for (uint64_t until = bench_ns() + span; bench_ns() < until;) {
+    uint64_t limit = bench_ns() + UINT64_C(2000000000);
+    for (uint32_t turn = 1; my.orders == before; turn++) {
+        if (bench_ns() > limit) {
+            return 0;
+        }
+        if (turn % 64 == 0) {
+            greet(my.listening, NULL); /* a client that connects for its first order */
+        }
+        for (int i = 0; i < my.count; i++) {
+            if (my.peers[i].fd >= 0 && &my.peers[i] != ticks) {
+                serve(&my.peers[i]);
+            }
+        }
     }
+    return bench_ns();
+}
+
+static uint64_t quantile(uint64_t *samples, size_t count, size_t per_cent)
+{
+    qsort(samples, count, sizeof *samples, bench_compare);
+    return count == 0 ? 0 : samples[count * per_cent / 100];
 }
 
 static void tell_ticks(struct peer *peer)
 {
-    static uint64_t samples[TICKS_MAX];
+    static uint64_t due_samples[TICKS_MAX], served[TICKS_MAX];
     static uint8_t frame[BUFFER];
-    char text[64];
+    char text[160];
     size_t count = 0;
+    uint32_t warm = TICKS_WARM, late = 0;
+    uint64_t due = bench_ns();
     for (uint32_t n = 0; n < my.corpus.count && count < TICKS_MAX; n++) {
         size_t size = frame_text(frame, my.corpus.frames[n], my.corpus.lengths[n]);
         uint32_t before = my.orders;
-        wait_ns(GAP_NS);
-        uint64_t begun = bench_ns(), limit = begun + UINT64_C(2000000000);
+        due += my.period_ns;
+        while (bench_ns() < due) {
+        }
+        uint64_t begun = bench_ns();
         give(peer, frame, size);
         if (n < SKIP || (n - SKIP) % 2 == 0) {
+            late += count > 0 && begun > due + LATE_NS;
             continue;
         }
-        for (uint32_t turn = 1; my.orders == before && bench_ns() < limit; turn++) {
-            if (turn % 64 == 0) {
-                greet(my.listening, NULL); /* a client that connects for its first order */
-            }
-            for (int i = 0; i < my.count; i++) {
-                if (my.peers[i].fd >= 0 && &my.peers[i] != peer) {
-                    serve(&my.peers[i]);
-                }
-            }
-        }
-        if (my.orders == before) {
+        uint64_t ended = wait_order(peer, before);
+        if (ended == 0) {
             count = 0;
             break;
         }
-        samples[count++] = bench_ns() - begun;
+        if (warm > 0) {
+            warm--;
+            due = bench_ns(); /* what connecting and the first orders cost holds nobody up */
+            continue;
+        }
+        late += begun > due + LATE_NS;
+        due_samples[count] = ended - due;
+        served[count++] = ended - begun;
     }
-    size_t warm = count > TICKS_WARM ? TICKS_WARM : 0;
-    count -= warm;
-    qsort(samples + warm, count, sizeof *samples, bench_compare);
-    int length = snprintf(text, sizeof text, "{\"p50\":%llu,\"p99\":%llu}",
-                          (unsigned long long)(count == 0 ? 0 : samples[warm + count / 2]),
-                          (unsigned long long)(count == 0 ? 0 : samples[warm + count * 99 / 100]));
+    int length = snprintf(text, sizeof text,
+                          "{\"p50\":%llu,\"p99\":%llu,\"served_p50\":%llu,\"served_p99\":%llu,"
+                          "\"late\":%u}",
+                          (unsigned long long)quantile(due_samples, count, 50),
+                          (unsigned long long)quantile(due_samples, count, 99),
+                          (unsigned long long)quantile(served, count, 50),
+                          (unsigned long long)quantile(served, count, 99), late);
     give(peer, frame, frame_text(frame, text, (size_t)length));
 }
 

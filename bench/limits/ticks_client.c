@@ -25,10 +25,11 @@
         }                                                                                          \
     } while (0)
 
-enum { STEP = 10, GRID = 10000, CHUNK = 65536, PATIENCE_MS = 20000 };
+enum { STEP = 10, GRID = 10000, CHUNK = 65536, PATIENCE_MS = 20000,
+       REPORT = 160 };
 
 static const char hello[] =
-    "GET /ticks HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "GET /ticks/100 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 static struct {
@@ -39,7 +40,7 @@ static struct {
     struct ovr_feed *feed;
     struct ovr_feed_result result;
     uint32_t slot;
-    char report[128];
+    char report[REPORT];
     int ended;
 } my;
 
@@ -105,7 +106,7 @@ static int floor_text(const char *text, size_t length, uint32_t number)
         return 0;
     }
     if (!floor_price_change(text, &frame)) {
-        memcpy(my.report, text, length < 127 ? length : 127);
+        memcpy(my.report, text, length < REPORT - 1 ? length : REPORT - 1);
         return 1;
     }
     floor_apply(&frame, 0, 0);
@@ -162,7 +163,7 @@ static void on_text(void *user, const char *text, size_t length, uint64_t recv_n
 {
     (void)user;
     if (length > 6 && memcmp(text, "{\"p50\"", 6) == 0) {
-        memcpy(my.report, text, length < 127 ? length : 127);
+        memcpy(my.report, text, length < REPORT - 1 ? length : REPORT - 1);
         my.ended = 1;
         return;
     }

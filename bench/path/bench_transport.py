@@ -54,6 +54,7 @@ HEAD = (
     b"Content-Type: application/json\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n"
 )
 WARM_UP = 50
+REQUESTS_PER_ROUND = 60
 signer = Signer(KEY)
 order = {
     "salt": 1561389545621, "maker": signer.address, "signer": signer.address,
@@ -206,7 +207,10 @@ async def measure(send: Send, requests: int) -> tuple[list[int], int]:
     return took, cpu_ns() - begun_cpu_ns
 
 
-async def campaign(url: str, requests: int, rounds: int) -> dict[str, dict[str, float]]:
+async def campaign(
+    url: str, requests: int, rounds: int
+) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Return every client's latencies in ns, and its CPU time a request in us."""
     took: dict[str, list[int]] = {name: [] for name in CLIENTS}
     cpu: dict[str, int] = dict.fromkeys(CLIENTS, 0)
     async with contextlib.AsyncExitStack() as stack:
@@ -220,17 +224,42 @@ async def campaign(url: str, requests: int, rounds: int) -> dict[str, dict[str, 
                 latencies, used_ns = await measure(send, requests)
                 took[name] += latencies
                 cpu[name] += used_ns
+    return took, {name: used / len(took[name]) / 1e3 for name, used in cpu.items()}
+
+
+def summary(
+    took: dict[str, list[int]], cpu_us: dict[str, float]
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Return the table's rows by client."""
     table = {}
     for name, latencies in took.items():
         cuts = statistics.quantiles(latencies, n=100)
         table[name] = {
-            "p50_us": cuts[49] / 1e3, "p99_us": cuts[98] / 1e3,
-            "cpu_us": cpu[name] / len(latencies) / 1e3,
+            "p50_us": cuts[49] / 1e3, "p99_us": cuts[98] / 1e3, "cpu_us": cpu_us[name],
         }  # fmt: skip
     for row in table.values():
         row["p50_ratio"] = row["p50_us"] / table["ours"]["p50_us"]
         row["cpu_ratio"] = row["cpu_us"] / table["ours"]["cpu_us"]
     return table
+
+
+def served(requests: int, rounds: int) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Run the campaign against a server process of its own."""
+    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    try:
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        return uvloop.run(campaign(url, requests, rounds))
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def rounds_of(rounds: int) -> dict[str, Any]:
+    """Return what bench/rows makes a row of."""
+    took, cpu_us = served(REQUESTS_PER_ROUND, rounds)
+    return {"took": took, "cpu_us": cpu_us}
 
 
 def main() -> None:
@@ -243,15 +272,7 @@ def main() -> None:
     if options.serve:
         uvloop.run(serve())
         return
-    server = subprocess.Popen([sys.executable, __file__, "--serve"], stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    try:
-        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        table = uvloop.run(campaign(url, options.requests, options.rounds))
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
+    table = summary(*served(options.requests, options.rounds))
     if options.json:
         sys.stdout.write(json.dumps(table) + "\n")
         return

@@ -26,6 +26,8 @@ ORDER = {
     "expiration": "0", "signatureType": 0, "timestamp": "1795345200435",
     "metadata": "0x" + "00" * 32, "builder": "0x" + "00" * 32, "signature": "0x" + "22" * 65,
 }  # fmt: skip
+PERIOD_US = 4_000
+"""Between frames; ours gets them every 100 us, which these would not keep up with."""
 Post = Callable[[dict[str, Any]], Awaitable[object]]
 
 
@@ -59,7 +61,9 @@ class Books:
 
 async def follow(port: int, post: Post) -> float:
     books = Books()
-    async with websockets.connect(f"ws://127.0.0.1:{port}/ticks", compression=None) as link:
+    async with websockets.connect(
+        f"ws://127.0.0.1:{port}/ticks/{PERIOD_US}", compression=None
+    ) as link:
         await link.send("go")
         async for text in link:
             message = json.loads(text)

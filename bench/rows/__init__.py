@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rows import book, calls, decode, detect, order, ring, sockets, verdict
+from rows import (
+    book,
+    calls,
+    decode,
+    detect,
+    memory,
+    order,
+    processes,
+    ring,
+    sockets,
+    submit,
+    verdict,
+)
 from runner.judge import Row
 from runner.kit import Kit
 
@@ -21,6 +33,11 @@ REGISTRY: dict[str, Measure] = {
     "frame_to_verdict": verdict.measure,
     "book_update": book.measure,
     **dict.fromkeys(("detect_sweep", "detect_pair", "detect_set", "signal_tick"), detect.measure),
-    **dict.fromkeys(("tick_to_order_fused", "tick_to_order_processes"), order.measure),
+    "tick_to_order_fused": order.measure,
+    "tick_to_order_processes": processes.measure,
+    **dict.fromkeys(
+        ("order_pooled", "order_unpooled", "order_sign", "order_transport"), submit.measure
+    ),
+    **dict.fromkeys(("jemalloc_time", "jemalloc_resident"), memory.measure),
 }
 """Row id to the function that measures it; rows that share one are measured in one go."""

@@ -17,6 +17,10 @@ def measure(kit: Kit, _: list[str]) -> list[Row]:
     series = kit.series(
         kit.compile("book", "book.c", "book_ours.c", parts=("ladder",)), str(kit.rounds)
     )
-    found = {name: float(value) for name, value in peers.run(kit, "books").items()}
+    found = {
+        name: float(value)
+        for peer in ("books", "backtest")
+        for name, value in peers.run(kit, peer).items()
+    }
     notes = {"missed": CAUSE}
     return [judge("book_update", series["subject"], series["floor"], peers=found, notes=notes)]

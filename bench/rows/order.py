@@ -1,7 +1,9 @@
 """Tick to order: a frame on one socket, the bytes of an order on another, nothing signed.
 
 The server sends a price change that makes two asks sum to less than one, and stops the clock when
-the last byte of a POST has come; before that it sends one that takes the edge away again.
+the last byte of a POST has come; before that it sends one that takes the edge away again. Frames
+have a time at which they are due, one every ``PERIOD_US``, and the clock starts at that time: what
+a slow order holds up counts as slow as well (no coordinated omission).
 
 Ours in one process: the io_uring links hand the text to the feed engine, the slot and the ring
 record are published, one compiled loop polls the ring, runs the detector's kernels and patches the
@@ -14,7 +16,7 @@ import ctypes
 import json
 import os
 import random
-import subprocess
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -30,11 +32,13 @@ from overround.layout.region import RegionKind
 from overround.shm.segment import Segment
 from rows.sockets import need_uring, serving
 from runner import corpus, peers
-from runner.judge import Row, Series, judge, unmeasured
-from runner.kit import ROOT, CannotMeasure, Kit
+from runner.judge import Row, Series, judge
+from runner.kit import CannotMeasure, Kit
 
 TICKS, SHARE, RECORDS, LEVELS = 1_000, 1_000_000, 64, 20
 P99_TARGET = 1.5
+PERIOD_US = 100
+"""Between frames, as bench/limits/ticks_client.c asks for it; the peers ask for 4,000."""
 CAUSE = "look-up, trust, the published slot and the ring between book and kernels"
 BODY = {
     "order": {
@@ -143,6 +147,7 @@ class Fused:
         self.words = np.zeros((RECORDS, 8), np.int64)
         self.cursor = np.zeros(1, np.uint64)
         self.loop = make_loop(self.library, columns)
+        self.reports: dict[str, list[dict[str, float]]] = {"floor": [], "ours": []}
 
     def close(self) -> None:
         """Remove the regions."""
@@ -150,13 +155,32 @@ class Fused:
             region.unlink()
             region.close()
 
-    def _report(self) -> tuple[float, float]:
-        text = ctypes.create_string_buffer(128)
+    def _report(self, side: str) -> tuple[float, float]:
+        text = ctypes.create_string_buffer(160)
         self.library.ticks_end(text)
         found = json.loads(text.value or b"{}")
         if not found.get("p50"):
             raise CannotMeasure("an order did not come within two seconds")
+        self.reports[side].append(found)
         return float(found["p50"]), float(found["p99"])
+
+    def notes(self) -> dict[str, str]:
+        """Return what the clock from the send itself says, and how many frames were late."""
+
+        def middle(side: str, key: str) -> float:
+            return median(report[key] for report in self.reports[side])
+
+        served = {
+            key: middle("ours", f"served_{key}") / middle("floor", f"served_{key}")
+            for key in ("p50", "p99")
+        }
+        late = {side: sum(r["late"] for r in found) for side, found in self.reports.items()}
+        frames = 2 * TICKS * len(self.reports["ours"])
+        return {
+            "clock": f"from the time a frame was due, one every {PERIOD_US} us (peers: 4,000 us)",
+            "from the send itself": f"p50 ratio {served['p50']:.2f}, p99 ratio {served['p99']:.2f}",
+            "frames sent late": f"ours {late['ours']:.0f}, floor {late['floor']:.0f} of {frames}",
+        }
 
     def floor(self, port: int) -> tuple[float, float]:
         """Return p50 and p99 in ns of one session of the floor."""
@@ -164,7 +188,7 @@ class Fused:
         failed = self.library.ticks_floor(port)
         if failed:
             raise CannotMeasure(f"floor: line {failed} of ticks_client.c failed")
-        return self._report()
+        return self._report("floor")
 
     def ours(self, port: int) -> tuple[float, float]:
         """Return the same of one session of ours."""
@@ -193,7 +217,7 @@ class Fused:
             columns._scanned, (hits.set_index, hits.kind, hits.edge, hits.lots),
         )  # fmt: skip
         self.library.ticks_close()
-        found = self._report()
+        found = self._report("ours")
         if orders != TICKS:
             raise CannotMeasure(f"{orders} orders for {TICKS} edges")
         return found
@@ -221,7 +245,8 @@ def fused(kit: Kit) -> Row:
         work.close()
     row = judge(
         "tick_to_order_fused", subject, floor, scale=1e-3, refusals=kit.two_cpus(),
-        peers={name: float(value) for name, value in others.items()}, notes={"missed": CAUSE},
+        peers={name: float(value) for name, value in others.items()},
+        notes={"missed": CAUSE, **work.notes()},
     )  # fmt: skip
     if row.judged and row.p99_ratio is not None and row.p99_ratio > P99_TARGET:
         row.ok = False
@@ -229,48 +254,7 @@ def fused(kit: Kit) -> Row:
     return row
 
 
-DEMO_S = 12
-HOPS = (
-    "recv_to_publish", "publish_to_seen", "seen_to_intent", "intent_to_taken", "gate", "sign",
-    "journal",
-)  # fmt: skip
-"""Stages of one event that lie behind each other; the last three are inside intent to wire."""
-
-
-def processes(_: Kit) -> Row:
-    """Return ``tick_to_order_processes``: hop by hop in a demo on this machine, signing included.
-
-    The processes run as the demo places them, beside the exchange in a box: what a visitor sees.
-    """
-    done = subprocess.run(
-        [str(ROOT / ".venv" / "bin" / "overround"), "demo", "--seconds", str(DEMO_S), "--json"],
-        capture_output=True, text=True, check=False, timeout=180, cwd=ROOT,
-    )  # fmt: skip
-    if done.returncode:
-        raise CannotMeasure(f"demo ended with {done.returncode}: {done.stderr.strip()[-120:]}")
-    stages = json.loads(done.stdout)["stage_latency_ns"]
-    whole = stages.get("recv_to_sent")
-    if not whole or not whole["count"]:
-        raise CannotMeasure(f"no order came of a fresh event within {DEMO_S} s of demo")
-    hops = {hop: stages[hop]["p50"] / 1e3 for hop in HOPS if hop in stages}
-    total = sum(hops.values())
-    return unmeasured(
-        "tick_to_order_processes", "reported only: no target", subject=whole["p50"] / 1e3,
-        notes={
-            "events": whole["count"], "p99 us": round(whole["p99"] / 1e3),
-            **{f"{hop} us (share)": f"{us:.1f} ({us / total:.0%})" for hop, us in hops.items()},
-        },
-    )  # fmt: skip
-
-
-def measure(kit: Kit, names: list[str]) -> list[Row]:
-    """Return the rows that are wanted."""
+def measure(kit: Kit, _: list[str]) -> list[Row]:
+    """Return ``tick_to_order_fused``."""
     kit.two_cpus()
-    rows = []
-    for name, function in (("tick_to_order_fused", fused), ("tick_to_order_processes", processes)):
-        if name in names:
-            try:
-                rows.append(function(kit))
-            except CannotMeasure as error:
-                rows.append(unmeasured(name, str(error)))
-    return rows
+    return [fused(kit)]

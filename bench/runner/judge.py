@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.table import TABLE
 
-__all__ = ["BLOCKS", "SPREAD_MAX", "Row", "Series", "judge", "unmeasured"]
+__all__ = ["BLOCKS", "KEYS", "SPREAD_MAX", "Row", "Series", "chunks", "judge", "unmeasured"]
 
 BLOCKS = 5
 ROUNDS_MIN = 2 * BLOCKS
@@ -42,7 +42,7 @@ class Series:
 
 @dataclass(slots=True)
 class Row:
-    """One line of the result; the JSON has exactly these keys."""
+    """One line of the result; ``KEYS`` are what its JSON holds, the rest is for the report."""
 
     id: str
     sense: str
@@ -64,8 +64,18 @@ class Row:
     histograms: dict[str, list[float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the row as JSON wants it."""
+        """Return the row as readers of the JSON know it: these keys and no other."""
+        return {key: getattr(self, key) for key in KEYS}
+
+    def full(self) -> dict[str, Any]:
+        """Return all of it: a report can be made of that again."""
         return asdict(self)
+
+
+KEYS = (
+    "id", "sense", "ratio", "target", "ok", "judged", "why", "subject", "floor", "peers", "unit",
+    "p99_ratio",
+)  # fmt: skip
 
 
 def unmeasured(id_: str, why: str, **more: Any) -> Row:
@@ -77,6 +87,16 @@ def unmeasured(id_: str, why: str, **more: Any) -> Row:
     return Row(
         id=id_, sense=row.sense, target=row.target, judged=False, why=why, unit=row.unit,
         **(empty | more),
+    )  # fmt: skip
+
+
+def chunks(values: Sequence[float], rounds: int) -> Series:
+    """Return single measurements as rounds of p50 and p99, in their order."""
+    size = max(1, len(values) // rounds)
+    parts = [sorted(values[at : at + size]) for at in range(0, size * rounds, size)]
+    parts = [part for part in parts if part]
+    return Series(
+        [median(part) for part in parts], [part[len(part) * 99 // 100] for part in parts]
     )  # fmt: skip
 
 

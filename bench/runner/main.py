@@ -4,6 +4,8 @@
     scripts/bench ring_hop ring_rate  these rows
     scripts/bench --list              what there is
     scripts/bench --report            writes docs/reference/performance.md and an HTML page as well
+    scripts/bench --report --of A B C the pages from stored runs (build/bench/results), a row each
+                                      by the run with the middle ratio
 
 Exit status: 0 whatever the figures say (scripts/latency-gate judges), 2 for a wrong name.
 """
@@ -18,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runner import host, peers, report
+from runner import host, peers, report, stored
 from runner.judge import Row, unmeasured
-from runner.kit import BUILD, CannotMeasure, Kit
+from runner.kit import CannotMeasure, Kit
 from runner.table import TABLE
 
 __all__ = ["main", "measure"]
@@ -59,6 +61,7 @@ def options_of(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="rows; all without any")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write host and rows there")
     parser.add_argument("--report", action="store_true", help="write the Markdown and HTML pages")
+    parser.add_argument("--of", type=Path, nargs="+", metavar="FILE", help="stored runs to report")
     parser.add_argument("--rounds", type=int, default=60, help="of floor and subject, alternated")
     parser.add_argument("--no-peers", action="store_true", help="leave the peers out")
     parser.add_argument("--no-fifo", action="store_true", help="do not ask for the FIFO class")
@@ -77,22 +80,27 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         say(f"no row {', '.join(unknown)}; --list names them")
         return 2
+    if options.of:
+        host_facts, rows = stored.merged([stored.load(path) for path in options.of])
+        return finish(options, host_facts, rows)
     begun = time.monotonic()
     kit = Kit(rounds=options.rounds, peers=not options.no_peers, fifo=not options.no_fifo)
     host.prepare(kit)
     rows = measure(kit, options.names or list(TABLE))
     kit.host["seconds"] = round(time.monotonic() - begun)
     kit.host["peers_missing"] = dict(peers.MISSING)
-    result: dict[str, Any] = {"host": kit.host, "rows": [row.as_json() for row in rows]}
-    text = json.dumps(result, indent=1) + "\n"
-    results = BUILD / "results"
-    results.mkdir(parents=True, exist_ok=True)
-    stamp = str(kit.host["date"]).replace(":", "")
-    (results / f"{stamp}.json").write_text(text, encoding="utf-8")
+    kept = stored.store(kit.host, rows)
+    say(f"wrote {kept}")
+    return finish(options, kit.host, rows)
+
+
+def finish(options: argparse.Namespace, facts: dict[str, Any], rows: list[Row]) -> int:
+    """Write what was asked for and print the table."""
     if options.json is not None:
-        options.json.write_text(text, encoding="utf-8")
+        result = {"host": facts, "rows": [row.as_json() for row in rows]}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.report:
-        for path in report.write(kit.host, rows):
+        for path in report.write(facts, rows):
             say(f"wrote {path}")
     sys.stdout.write(report.table(rows))
     return 0

@@ -44,7 +44,17 @@ by up to two times with its neighbours.
 - `book_update`: one update and both best prices, in a ladder that is warm.
 - `frame_to_verdict`: without audit tap and meters, which the running ingress has.
 - `tick_to_order_fused`: parts of the runtime put together for the bench, without risk gate and
-  journal. The processes have both: `tick_to_order_processes`.
+  journal. The processes have both: `tick_to_order_processes`. Time begins when a frame was due, not
+  when it was sent: what a slow order holds up is slow as well (no coordinated omission).
+- `tick_to_order_processes`: the exchange in the box, its traders and three processes of ours share
+  the CPUs; with two of them most of a hop is waiting for a CPU. Shares are of the hops' medians,
+  which need not add up to the whole's.
+- `order_pooled`, `order_unpooled`: from the intent in the ring to the last byte handed to a socket
+  that another process reads, the event loop left out. The floor of `order_unpooled` is the official
+  client's time for the same order.
+- `order_transport`: the server is a Python process on the other CPU; its time is in every figure.
+- `jemalloc_time`, `jemalloc_resident`: a cold path's work, made to churn. The hot path allocates
+  next to nothing (docs/reference/allocations.md), so no allocator makes it faster.
 - `ws_calls_50`: counted by a tracer, which slows the client until several messages arrive at
   once; that flatters whoever takes many in one call. Without it picows makes about one call a
   message.

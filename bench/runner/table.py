@@ -102,8 +102,38 @@ TABLE: dict[str, Target] = {
         ),
         Target(
             "tick_to_order_processes",
-            "The same through the real processes",
+            "The same through the real processes, gate, journal and signature included",
             "lower", None, "us",
+        ),
+        Target(
+            "order_pooled",
+            "Intent in the ring to the order's last byte, signed ahead, against a C floor",
+            "lower", 3.0, "us",
+        ),
+        Target(
+            "order_unpooled",
+            "The same, signed when the intent came, against py-clob-client-v2 with coincurve",
+            "lower", 0.1, "us",
+        ),
+        Target(
+            "order_sign",
+            "Digest and signature of an order, against bare libsecp256k1 and keccak",
+            "lower", 1.3, "us",
+        ),
+        Target(
+            "order_transport",
+            "POST of an order to its answer, against a blocking socket that sends made bytes",
+            "lower", None, "us",
+        ),
+        Target(
+            "jemalloc_time",
+            "An update that makes and drops objects and buffers, jemalloc against glibc",
+            "lower", None, "us",
+        ),
+        Target(
+            "jemalloc_resident",
+            "Resident memory after such updates, jemalloc against glibc",
+            "lower", None, "MB",
         ),
     )
 }  # fmt: skip

@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from rows import REGISTRY  # noqa: E402
-from runner import report  # noqa: E402
+from rows import REGISTRY, submit  # noqa: E402
+from runner import report, stored  # noqa: E402
 from runner.host import choose_cpus  # noqa: E402
 from runner.judge import Row, Series, judge, unmeasured  # noqa: E402
 from runner.table import TABLE  # noqa: E402
@@ -28,6 +28,8 @@ IDS = {
     "book_update", "detect_sweep", "detect_pair", "detect_set", "signal_tick",
     "tick_to_order_fused", "tick_to_order_processes",
 }  # fmt: skip
+BESIDE = {"order_pooled", "order_unpooled", "order_sign", "order_transport", "jemalloc_time",
+          "jemalloc_resident"}  # fmt: skip
 KEYS = {
     "id", "sense", "ratio", "target", "ok", "judged", "why", "subject", "floor", "peers", "unit",
     "p99_ratio",
@@ -43,7 +45,7 @@ def rounds(ratio: float, spread: float, count: int = 60) -> tuple[Series, Series
 
 
 def test_every_row_has_a_target_and_somebody_who_measures_it():
-    assert set(TABLE) == set(REGISTRY) == IDS
+    assert set(TABLE) == set(REGISTRY) == IDS | BESIDE
 
 
 def test_a_quiet_run_is_judged_either_way():
@@ -115,6 +117,54 @@ def test_both_pages_show_every_row_its_verdict_and_its_histogram():
     assert "some <cpu>" not in page
 
 
+def test_stored_runs_are_told_as_one_by_the_middle_ratio(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(stored, "BUILD", tmp_path)
+    runs = []
+    for n, ratio in enumerate((1.1, 1.25, 1.0)):
+        rows = [judge("ring_hop", *rounds(ratio, 0.01)), unmeasured("ws_rtt_native", "none")]
+        path = stored.store({**example_host(), "date": f"day {n}"}, rows)
+        runs.append(stored.load(path))
+    host, (hop, echo) = stored.merged(runs)
+    assert host["date"] == "day 2"
+    assert round(hop.ratio or 0, 1) == 1.1
+    assert hop.ok
+    assert "judged in 3 of 3" in hop.notes["ratios of 3 runs"]
+    assert echo.why == "none"
+    assert "1.25" in report.markdown(host, [hop, echo])
+
+
+def test_runs_that_disagree_about_a_verdict_have_none():
+    runs = [({}, [judge("ring_hop", *rounds(ratio, 0.01))]) for ratio in (1.1, 1.5, 1.2)]
+    ((row,),) = stored.merged(runs)[1:]
+    assert (row.judged, row.ok, row.why) == (False, None, "runs disagree about the verdict")
+
+
+def series_of(names: dict[str, float], count: int = 1_500) -> dict[str, list[float]]:
+    rng = random.Random(5)
+    return {n: [1e3 * us * rng.uniform(1, 1.02) for _ in range(count)] for n, us in names.items()}
+
+
+def test_rows_of_the_order_path_are_made_of_single_orders():
+    taken = series_of(
+        {"floor": 10, "pooled": 20, "unpooled": 60, "sign": 30, "bare": 25, "client": 900}
+    )
+    made = {name: submit.order_row(name, taken, 60) for name in submit.ROWS}
+    assert {name: round(row.ratio or 0, 2) for name, row in made.items()} == {
+        "order_pooled": 2.0, "order_unpooled": 0.07, "order_sign": 1.2
+    }  # fmt: skip
+    assert all(row.ok and row.rounds == 60 for row in made.values())
+    assert round(made["order_pooled"].peers[submit.OFFICIAL]) in (909, 910)
+    del taken["client"]
+    assert "not installed" in submit.order_row("order_unpooled", taken, 60).why
+
+
+def test_the_transport_row_names_every_client():
+    took = series_of({"floor": 20, "ours": 30, "aiohttp": 90, "httpx": 400})
+    row = submit.transport_row({"took": took, "cpu_us": dict.fromkeys(took, 9.0)}, 20)
+    assert set(row.peers) == {"aiohttp", "httpx"}
+    assert round(row.ratio or 0, 1) == 1.5
+
+
 def gate(rows: list[Row], folder: Path, *options: str) -> int:
     file = folder / "result.json"
     file.write_text(json.dumps({"host": {}, "rows": [row.as_json() for row in rows]}))
@@ -145,7 +195,7 @@ def test_a_short_run_writes_host_and_rows(tmp_path: Path):
     assert {"cpu", "kernel", "commit", "fifo", "load", "date"} <= set(result["host"])
     assert [row["id"] for row in result["rows"]] == ["book_update"]
     for row in result["rows"]:
-        assert set(row) >= KEYS
+        assert set(row) == KEYS
         assert row["ratio"] > 0, row["why"]
 
 
