@@ -234,7 +234,6 @@ class ExecutorProcess:
     def _trade(self, client: VenueClient) -> None:
         settings, parts = self._settings, self._parts
         if not self._shadow:
-            assert client.credentials is not None
             stream = UserStream(
                 settings.venue.ws_user_url,
                 settings.ingress,
@@ -244,7 +243,7 @@ class ExecutorProcess:
                 on_connected=self._compare.set,
                 trust=parts.desk.trust,
             )
-            self._spawn(stream.run(client.session, client.credentials))
+            self._spawn(stream.run(client.session, lambda: client.credentials))
             self._spawn(parts.desk.settle_doubts())
             self._spawn(self._compare_loop())
         if settings.execute.journal_sync == "batch":
