@@ -2,12 +2,17 @@
  *
  *   line   two cache lines and nothing else: what the machine needs to move a line
  *   bare   a C ring with the sequence in the record's own line: the floor of a ring
- *   ours   the runtime's broadcast ring, publish and poll as the module has them
+ *   ours   the runtime's broadcast ring, publish and poll as the module has them, between
+ *          processes that spin: nobody ever slept on it
  *
- * `hop hop ROUNDS` times single hops: half of each there-and-back. `hop rate ROUNDS` sends a
- * million records one way, the sender held back by the receiver's position once in a quarter
- * ring; it prints millions a second. `hop alone` compares the loop that one CPU runs alone with
- * the same while the other CPU runs it: near 1 on cores of their own, 1.3 and more on siblings. */
+ * `hop hop ROUNDS` times single hops: half of each there-and-back. Before each it waits for a time
+ * of its own, up to DITHER ticks: answered at once, the two loops fall in step, and whether a look
+ * meets the record or the pause behind it (20 to 40 ns) is decided once for thousands of hops; the
+ * same two lines then take 22, 38 or 46 ns, a second each. Records in use do not come in step.
+ * `hop step ROUNDS` measures that, for comparison. `hop rate ROUNDS` sends records one way, the
+ * sender held back by the receiver's position once in a quarter ring; it prints millions a second.
+ * `hop alone` compares the loop that one CPU runs alone with the same while the other CPU runs it:
+ * near 1 on cores of their own, 1.3 and more on siblings. */
 #include "bench.h"
 
 #include <stdatomic.h>
@@ -17,12 +22,13 @@
 #include "overround/segment.h"
 
 enum { CAPACITY = 4096, HOPS = 10240, GROUP = 16, RECORDS = 400000, BATCH = 256, MODES = 3 };
-enum mode { LINE, BARE, OURS, IDLE };
+enum { DITHER = 1024 }; /* ticks, a power of two: several hops and pauses long */
+enum mode { LINE, BARE, OURS };
 static const char *const names[MODES] = {"line", "bare", "ours"};
 
 struct record {
     _Alignas(64) atomic_ullong sequence;
-    uint64_t words[7];
+    ovr_word words[7];
 };
 
 struct lines {
@@ -47,13 +53,16 @@ static void *new_ring(void)
     void *base = bench_shared(size);
     NEED(ovr_segment_init(base, size, OVR_REGION_CHANGES, sizeof(struct ovr_change), CAPACITY, 7,
                           42, 0) == 0);
+    ovr_segment_takeover_begin(base, 1, 2, 3);
+    ovr_segment_takeover_end(base);
     return base;
 }
 
+/* Word by word, as the sender wrote it: a wide copy of words just written stalls the core. */
 static inline void bare_put(struct record *ring, uint64_t number, const uint64_t *words)
 {
     struct record *to = &ring[number & (CAPACITY - 1)];
-    memcpy(to->words, words, sizeof to->words);
+    ovr_words_store(to->words, words, 7);
     atomic_store_explicit(&to->sequence, number + 1, memory_order_release);
 }
 
@@ -63,7 +72,7 @@ static inline int bare_get(struct record *ring, uint64_t number, uint64_t *words
     if (atomic_load_explicit(&from->sequence, memory_order_acquire) != number + 1) {
         return 0;
     }
-    memcpy(words, from->words, sizeof from->words);
+    ovr_words_load(from->words, words, 7);
     return 1;
 }
 
@@ -111,12 +120,26 @@ static void answer(enum mode mode)
     }
 }
 
-static void ask(enum mode mode, uint64_t *samples)
+/* Returns the time at which some ticks have passed, never the same number. */
+static uint64_t begin_out_of_step(void)
+{
+    static uint64_t state = UINT64_C(88172645463325252);
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    uint64_t now, end = bench_ticks() + (state & (DITHER - 1));
+    while ((now = bench_ticks()) < end) {
+    }
+    return now;
+}
+
+static void ask(enum mode mode, int in_step, uint64_t *samples)
 {
     struct lines *lines = my.lines;
     struct ovr_change record = {.market = 1};
     uint64_t before = bench_ticks();
     for (uint64_t hop = 1; hop <= HOPS; hop++) {
+        if (!in_step) {
+            before = begin_out_of_step();
+        }
         if (mode == LINE) {
             atomic_store_explicit(&lines->there, hop, memory_order_release);
             while (atomic_load_explicit(&lines->back, memory_order_acquire) != hop) {
@@ -263,7 +286,8 @@ int main(int argc, char **argv)
         return alone();
     }
     NEED(argc > 2);
-    int rate = strcmp(argv[1], "rate") == 0, rounds = atoi(argv[2]);
+    int rate = strcmp(argv[1], "rate") == 0, in_step = strcmp(argv[1], "step") == 0;
+    int rounds = atoi(argv[2]);
     double half = bench_ns_per_tick() / 2;
     my.lines = bench_shared(sizeof *my.lines);
     for (int way = 0; way < 2; way++) {
@@ -283,7 +307,7 @@ int main(int argc, char **argv)
                     printf("%s %.4f\n", names[mode], RECORDS * 1e3 / (double)took);
                 }
             } else {
-                ask((enum mode)mode, samples);
+                ask((enum mode)mode, in_step, samples);
                 if (n >= 2) {
                     print_hops(names[mode], samples, half);
                 }

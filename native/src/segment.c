@@ -134,6 +134,7 @@ void ovr_segment_takeover_begin(void *base, uint64_t pid, uint64_t start_ticks, 
     atomic_store_explicit(&segment->owner_pid, pid, memory_order_relaxed);
     atomic_store_explicit(&segment->owner_start, start_ticks, memory_order_relaxed);
     atomic_store_explicit(&segment->owner_boot, boot, memory_order_relaxed);
+    ovr_segment_spare_fence(segment);
 }
 
 uint64_t ovr_segment_repair(void *base)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,6 +14,10 @@
 
 /* Looks at the clock once in this many spins: a clock read is as dear as many pauses. */
 #define SPINS_PER_CLOCK 64
+
+/* How long a store may take to be seen by every core where the kernel cannot be asked to wait for
+ * it: it takes less than a microsecond. */
+#define SETTLE_NS 1000000
 
 /* The futexes are shared between processes, hence without FUTEX_PRIVATE_FLAG. */
 static void futex_wake_all(_Atomic(uint32_t) *word)
@@ -30,7 +36,46 @@ static int futex_wait(_Atomic(uint32_t) *word, uint32_t seen, uint64_t timeout_n
     return status == 0 || errno == EAGAIN ? 0 : errno;
 }
 
-void ovr_segment_wake(void *base)
+static void barrier_join(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+}
+
+void ovr_segment_spare_fence(struct ovr_segment *segment)
+{
+    static atomic_int forks_covered;
+    uint32_t open = OVR_FENCE_OPEN;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) != 0) {
+        atomic_store_explicit(&segment->fence, OVR_FENCE_ALWAYS, memory_order_relaxed);
+        return;
+    }
+    if (!atomic_exchange_explicit(&forks_covered, 1, memory_order_relaxed)) {
+        pthread_atfork(NULL, NULL, barrier_join); /* so that a child may write, too */
+    }
+    atomic_compare_exchange_strong_explicit(&segment->fence, &open, OVR_FENCE_SPARED,
+                                            memory_order_relaxed, memory_order_relaxed);
+}
+
+/* Before a sleep: from here on the writer fences its records itself, and those it wrote without
+ * are visible. */
+static void take_fence_back(struct ovr_segment *segment)
+{
+    uint32_t open = OVR_FENCE_OPEN;
+    /* SYNC(fence): acquire, who finds ALWAYS goes on behind the barrier of whoever set it. */
+    if (atomic_load_explicit(&segment->fence, memory_order_acquire) == OVR_FENCE_ALWAYS ||
+        atomic_compare_exchange_strong_explicit(&segment->fence, &open, OVR_FENCE_ALWAYS,
+                                                memory_order_relaxed, memory_order_relaxed)) {
+        return;
+    }
+    atomic_store_explicit(&segment->fence, OVR_FENCE_RETURNS, memory_order_relaxed);
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0) != 0) {
+        nanosleep(&(struct timespec){.tv_nsec = SETTLE_NS}, NULL);
+    }
+    /* SYNC(fence): release, see above. */
+    atomic_store_explicit(&segment->fence, OVR_FENCE_ALWAYS, memory_order_release);
+}
+
+void ovr_segment_wake_sleepers(void *base)
 {
     struct ovr_segment *segment = base;
     /* SYNC(sleep): my record before my look at the flag; the waiter raises the flag before its
@@ -71,6 +116,9 @@ int ovr_segment_wait(struct ovr_segment *segment, uint64_t position, ovr_ready_f
 {
     if (ready(segment, position) || (spin_ns > 0 && spin(segment, position, ready, spin_ns))) {
         return 1;
+    }
+    if (timeout_ns > 0) {
+        take_fence_back(segment);
     }
     uint64_t now_ns = timeout_ns > 0 ? ovr_clock_ns() : 0;
     uint64_t end_ns = now_ns + timeout_ns;

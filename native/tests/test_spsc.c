@@ -1,8 +1,13 @@
 #include "check.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "overround/sleep.h"
 #include "overround/spsc.h"
@@ -210,6 +215,105 @@ static void no_wake_up_is_missed_in_ping_pong(void)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+static void take_over(void *base)
+{
+    ovr_segment_takeover_begin(base, 1, 2, 3);
+    ovr_segment_takeover_end(base);
+}
+
+static uint32_t fence_of(void *base)
+{
+    return atomic_load(&((struct ovr_segment *)base)->fence);
+}
+
+static void the_first_sleeper_takes_the_spared_fence_back(void)
+{
+    void *base = new_segment(OVR_REGION_INTENTS, 64, RING);
+    CHECK(fence_of(base) == OVR_FENCE_OPEN);
+    take_over(base);
+    CHECK(fence_of(base) == OVR_FENCE_SPARED);
+    CHECK(ovr_spsc_wait(base, 0, 1000, 0) == 0); /* a spin is no sleep */
+    CHECK(fence_of(base) == OVR_FENCE_SPARED);
+    CHECK(ovr_spsc_wait(base, 0, 0, 1000) == 0);
+    CHECK(fence_of(base) == OVR_FENCE_ALWAYS);
+    take_over(base);
+    CHECK(fence_of(base) == OVR_FENCE_ALWAYS);
+}
+
+static void who_slept_before_the_first_owner_came_keeps_the_fence(void)
+{
+    void *base = new_segment(OVR_REGION_INTENTS, 64, RING);
+    CHECK(ovr_spsc_wait(base, 0, 0, 1000) == 0);
+    take_over(base);
+    CHECK(fence_of(base) == OVR_FENCE_ALWAYS);
+}
+
+/* From here on the kernel knows no membarrier in this process. */
+static void forbid_membarrier(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof code / sizeof *code, code};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+static void without_membarrier_writers_fence_and_readers_let_it_settle(void)
+{
+    void *written = new_segment(OVR_REGION_INTENTS, 64, RING);
+    void *read = new_segment(OVR_REGION_INTENTS, 64, RING);
+    take_over(read);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        forbid_membarrier();
+        take_over(written);
+        CHECK(fence_of(written) == OVR_FENCE_ALWAYS);
+        CHECK(ovr_spsc_wait(read, 0, 0, 1000) == 0);
+        CHECK(fence_of(read) == OVR_FENCE_ALWAYS);
+        _exit(0);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+/* One record a round, at the moment of the first sleep: missed, it shows as a hang. */
+static void *push_unfenced(void *argument)
+{
+    struct pair *pair = argument;
+    uint64_t record[8] = {0};
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        while (ovr_segment_cursor(pair->back) <= round) {
+            ovr_pause();
+        }
+        CHECK(ovr_spsc_try_push(pair->there, record) == 1);
+    }
+    return NULL;
+}
+
+static void no_wake_up_is_missed_in_the_first_sleep(void)
+{
+    struct pair pair = {new_segment(OVR_REGION_INTENTS, 64, RING),
+                        new_segment(OVR_REGION_INTENTS, 64, RING)};
+    struct ovr_segment *there = pair.there;
+    uint64_t record[8] = {0};
+    pthread_t thread;
+    take_over(pair.there);
+    CHECK(pthread_create(&thread, NULL, push_unfenced, &pair) == 0);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        atomic_store(&there->fence, OVR_FENCE_SPARED); /* as in a region's first life */
+        CHECK(ovr_spsc_try_push(pair.back, record) == 1);
+        CHECK(ovr_spsc_advance(pair.back, round + 1) == 0);
+        CHECK(ovr_spsc_wait(pair.there, round, 0, TIMEOUT_NS) == 1);
+        CHECK(ovr_spsc_advance(pair.there, round + 1) == 0);
+    }
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 int main(void)
 {
     RUN(full_ring_refuses_until_room_is_given_back);
@@ -220,5 +324,9 @@ int main(void)
     RUN(processes_lose_nothing_through_kills);
     RUN(threads_lose_nothing);
     RUN(no_wake_up_is_missed_in_ping_pong);
+    RUN(the_first_sleeper_takes_the_spared_fence_back);
+    RUN(who_slept_before_the_first_owner_came_keeps_the_fence);
+    RUN(without_membarrier_writers_fence_and_readers_let_it_settle);
+    RUN(no_wake_up_is_missed_in_the_first_sleep);
     return 0;
 }

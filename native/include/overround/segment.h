@@ -5,7 +5,7 @@
  *   192  liveness     heartbeat_ns, state                       the owner, about every millisecond
  *   256  tail         cursor, head_seen                         the writer, every record
  *   320  head         head                                      the consumer of a bounded ring
- *   384  sleep        wake, sleepers                            both sides, rarely
+ *   384  sleep        wake, sleepers, fence                     both sides, rarely
  *   448  latch        reason, set_ns; stopped_ns, cancelled_ns  anybody; the executor's answers
  *  4096  records
  *
@@ -27,7 +27,7 @@
 #include "overround/words.h"
 
 #define OVR_SEGMENT_MAGIC UINT64_C(0x313047455352564f) /* "OVRSEG01" */
-#define OVR_ABI_VERSION 1
+#define OVR_ABI_VERSION 2
 #define OVR_HEADER_BYTES 4096
 
 struct ovr_segment {
@@ -61,6 +61,7 @@ struct ovr_segment {
 
     _Alignas(64) _Atomic(uint32_t) wake;
     _Atomic(uint32_t) sleepers;
+    _Atomic(uint32_t) fence; /* enum ovr_fence, see sleep.h */
 
     _Alignas(64) ovr_word latch;
     ovr_word latch_ns;
