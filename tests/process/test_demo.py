@@ -217,7 +217,7 @@ def test_killed_supervisor_takes_all_with_it_and_the_next_start_cleans_up(start)
     assert {line["order_id"] for line in demo.exchange().ours("accepted")} <= {
         r.order_id for r in sent
     }
-    remove_stale(time.time())
+    remove_stale(time.time(), instance=demo.instance)
     assert demo.leftovers() == set()
 
 
