@@ -23,7 +23,7 @@ _HALF_RANGE = 2**31
         int64[:, ::1], int64, int64[::1], uint8[::1], uint8[::1],
         int32[::1], int32[::1], int64[::1], int64[::1], int32[::1],
     ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def apply_changes(
     words: Any,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, njit, uint8
+from numba import int32, int64, njit, uint8, uint64
+
+_ONES = uint64(0x0101010101010101)
 
 
 @njit(
@@ -16,7 +18,7 @@ from numba import int32, int64, njit, uint8
         int32[::1], int64, uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1],
         uint8[::1], int32[::1],
     ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_mirror(
     touched: Any,
@@ -49,38 +51,9 @@ def scan_mirror(
 
 @njit(
     int64(
-        int64, int64, int64,
         uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1], uint8[::1], int32[::1],
     ),
-    cache=True, nogil=True,
-)  # fmt: skip
-def _crossed(
-    first: int,
-    last: int,
-    count: int,
-    trusted: Any,
-    bid_ticks: Any,
-    ask_ticks: Any,
-    bid_lots: Any,
-    ask_lots: Any,
-    alive: Any,
-    out_market: Any,
-) -> int:
-    """Take ``alive`` from the crossed markets of a range, report the trusted ones of them."""
-    for market in range(first, last):
-        if bid_ticks[market] >= ask_ticks[market] and bid_lots[market] > 0 and ask_lots[market] > 0:
-            alive[market] = 0
-            if trusted[market] != 0:
-                out_market[count] = market
-                count += 1
-    return count
-
-
-@njit(
-    int64(
-        uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1], uint8[::1], int32[::1],
-    ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def sweep_mirror(
     trusted: Any,
@@ -93,27 +66,34 @@ def sweep_mirror(
 ) -> int:
     """Do what ``scan_mirror`` does for every market, with ``trusted`` 0 or 1.
 
-    The first loop has no branch and no counter, so it becomes vectors; it leaves in ``alive`` where
-    bid and ask touch. The second looks at eight markets at a time, and at sizes only there.
+    The first loop has no branch and no counter, so it becomes vectors; where bid and ask of a
+    trusted book touch, it leaves ``alive`` unlike ``trusted``. The second compares the two eight
+    markets at a time, and looks at sizes only there.
     """
     markets = trusted.shape[0]
     for market in range(markets):
-        alive[market] = uint8(bid_ticks[market] >= ask_ticks[market])
+        alive[market] = trusted[market] & uint8(bid_ticks[market] < ask_ticks[market])
     count = 0
     eights = markets // 8
-    touching = alive[: 8 * eights].view(int64)
-    sound = trusted[: 8 * eights].view(int64)
+    sound = trusted[: 8 * eights].view(uint64)
+    kept = alive[: 8 * eights].view(uint64)
     for eight in range(eights):
-        found = touching[eight]
-        touching[eight] = sound[eight]
-        if found != 0:
-            count = _crossed(
-                8 * eight, 8 * eight + 8, count,
-                trusted, bid_ticks, ask_ticks, bid_lots, ask_lots, alive, out_market,
-            )  # fmt: skip
+        unlike = sound[eight] ^ kept[eight]
+        while unlike != uint64(0):
+            lowest = unlike & (~unlike + uint64(1))
+            unlike ^= lowest
+            # One bit a byte below it, summed into the top byte: the index of its byte.
+            market = 8 * eight + int64((((lowest - uint64(1)) & _ONES) * _ONES) >> uint64(56))
+            if bid_lots[market] > 0 and ask_lots[market] > 0:
+                out_market[count] = market
+                count += 1
+            else:
+                alive[market] = 1
     for market in range(8 * eights, markets):
-        alive[market] = trusted[market]
-    return _crossed(
-        8 * eights, markets, count,
-        trusted, bid_ticks, ask_ticks, bid_lots, ask_lots, alive, out_market,
-    )  # fmt: skip
+        if trusted[market] != alive[market]:
+            if bid_lots[market] > 0 and ask_lots[market] > 0:
+                out_market[count] = market
+                count += 1
+            else:
+                alive[market] = 1
+    return count

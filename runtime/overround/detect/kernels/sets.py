@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import boolean, int32, int64, njit, uint8, uint32
+from numba import boolean, int32, int64, njit, uint8, uint32, uint64
 
 BUY_ALL = 1
 SELL_ALL = 2
@@ -26,20 +26,29 @@ _PAR = 10_000
 """Ticks in a unit payoff."""
 
 
-@njit(nogil=True, inline="always")
+@njit(nogil=True, inline="always", _nrt=False)
 def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: Any) -> Any:
     """Say whether the prices alone could make a hit.
 
     Fees are never negative, so asks that sum to one or more cannot be one, nor bids that sum to one
     or less. Nearly every set ends here, before fees, sizes and liveness are looked at.
     """
-    asks = 0
-    bids = 0
     # Unsigned, because a signed index may mean "from the end", which costs a look at each.
-    for at in range(uint32(offsets[index]), uint32(offsets[index + 1])):
-        leg = uint32(members[at])
-        asks += ask_ticks[leg]
-        bids += bid_ticks[leg]
+    at = uint64(offsets[index])
+    last = uint64(offsets[index + 1])
+    asks = int64(0)
+    bids = int64(0)
+    if last - at == uint64(2):  # the loop's own set-up costs as much as a pair
+        one = uint32(members[at])
+        other = uint32(members[at + uint64(1)])
+        asks = int64(ask_ticks[one]) + ask_ticks[other]
+        bids = int64(bid_ticks[one]) + bid_ticks[other]
+    else:
+        while at < last:
+            leg = uint32(members[at])
+            asks += ask_ticks[leg]
+            bids += bid_ticks[leg]
+            at += uint64(1)
     return (asks < _PAR) | (bids > _PAR)
 
 
@@ -48,7 +57,7 @@ def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: 
         int64, int32[::1], int32[::1], uint8[::1],
         int32[::1], int32[::1], int64[::1], int64[::1], int64[::1], int64[::1],
     ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def _price_set(
     index: int,
@@ -92,7 +101,7 @@ def _price_set(
         int64, int64, int64, int64[::1], int64[::1],
         int32[::1], int32[::1], int64[::1], int64[::1],
     ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def _emit(
     count: int,
@@ -129,7 +138,7 @@ _BOOKS = (uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1], int64[::1]
         int32[::1], int64, int32[::1], int32[::1], int32[::1], int32[::1], int64[::1], uint8[::1],
         *_BOOKS, int64, int64[::1], *_OUTPUTS,
     ),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_touched(
     touched: Any,
@@ -183,7 +192,7 @@ def scan_touched(
 
 @njit(
     int64(int32[::1], int32[::1], int64[::1], *_BOOKS, int64, int64[::1], *_OUTPUTS),
-    cache=True, nogil=True,
+    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_all(
     offsets: Any,

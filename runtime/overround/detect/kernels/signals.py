@@ -21,7 +21,7 @@ BAND_WIDTH = 2.0
 
 @njit(
     float64(int64, int64[::1], int64[::1], float64[::1], float64[::1]),
-    cache=True, nogil=True, error_model="numpy",
+    cache=True, nogil=True, _nrt=False, error_model="numpy",
 )  # fmt: skip
 def update_signals(tick: int, window: Any, sums: Any, ewma: Any, out: Any) -> float:
     """Take one price in ticks; return its z-score, 0 while the window knows one value only.
