@@ -10,7 +10,7 @@ from oracle.calibration_table import ROWS, averaged, outside
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, float]:
+def found(untraced: None) -> dict[str, float]:
     return averaged(60, rate=222.0, seeds=[1, 2])
 
 
