@@ -190,7 +190,9 @@ class AccountDesk:
         if self._resolver.doubtful():
             self.doubt.set()
         overtaken = [one for one in submission.orders if one.cancel_asked]
-        overtaken = [one for one in overtaken if one.state is OrderState.LIVE]
+        overtaken = [
+            one for one in overtaken if one.state is OrderState.LIVE and not one.cancelled_ns
+        ]
         if overtaken:  # their cancels came to the venue before them
             await self._cancel_ids([one.order_id for one in overtaken])
 
@@ -243,9 +245,14 @@ class AccountDesk:
             return False
         for order_id in done.canceled:
             order = self._store.by_id.get(order_id)
-            if order is not None and order.state not in (OrderState.NEW, OrderState.SIGNED):
-                self._settlement.gone(order, "canceled")
-                self._settlement.close(order)
+            if order is not None:
+                self._settlement.cancelled(order)
+        for order_id in done.not_canceled:
+            order = self._store.by_id.get(order_id)
+            if order is not None and order.state is OrderState.LIVE:  # else it is looked up anyway
+                self._settlement.cancelled(order)
+        if done.canceled or done.not_canceled:
+            self.doubt.set()
         return True
 
     async def remedy(self, remedies: Iterable[Remedy]) -> None:
@@ -264,9 +271,10 @@ class AccountDesk:
             await self.doubt.wait()
             self.doubt.clear()
             delay_s = ASK_DELAY_S
-            while self._resolver.doubtful():
+            while self._resolver.waits():
                 try:
-                    await self.ask()
+                    if self._resolver.doubtful():
+                        await self.ask()
                 except OverroundError as error:
                     self._news.notice("cannot look up orders", error=str(error))
                 await asyncio.sleep(delay_s)
@@ -287,7 +295,7 @@ class AccountDesk:
                 async with turns:
                     answer = await self._client.call(rest.get_order(order.order_id))
                 return order, decode_order(answer.status, answer.body)
-            except (NotSent, NoAnswer, VenueError) as error:
+            except OverroundError as error:
                 self._news.count(Value.LOOK_UPS_FAILED)
                 failures.append(error)
                 return None
@@ -349,7 +357,7 @@ class AccountDesk:
         for text in new:
             self._news.notice("reconcile", difference=text)
         self._differences = tuple(differences)
-        trades = sum(1 for _ in self._store.positions.fills())
+        trades = self._store.positions.booked
         record = Reconcile(balance, open_count, trades, self._differences, opening)
         self._store.commit(record, self._clock())
 

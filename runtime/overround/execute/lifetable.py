@@ -40,7 +40,7 @@ class OrderEvent(Enum):
     REJECTED = "Reject: refused for certain, or provably no byte left"
     SILENCE = "Unknown: bytes left and no usable answer came"
     CANCEL_ASKED = "Cancel asked: before the cancel leaves"
-    GONE = "Cancel: nothing of it rests at the venue any more"
+    GONE = "Cancel: nothing of it rests at the venue any more, and what it traded is told"
     ENDED = "Done: with its reason; refused where it never became an order"
 
 
@@ -70,7 +70,11 @@ STATE_TEXTS: Final = {
         "reserved; looked up by id until it rests, trades, or is not found after "
         "unknown_quiet_ms; no listing shows it, no cancel takes it",
     ),
-    OrderState.LIVE: ("it rests at the venue", "its open part is reserved"),
+    OrderState.LIVE: (
+        "it rests at the venue",
+        "its open part is reserved, also after a cancel was answered: until an event, a look-up "
+        "or a listing tells what it had traded",
+    ),
     OrderState.CLOSED: (
         "nothing of it can trade any more",
         "trades that are told of but not seen stay reserved; waits until every fill is final",

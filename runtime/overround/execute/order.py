@@ -75,6 +75,8 @@ class Order:
     """Monotonic time of its last record in this process; 0 for what was replayed."""
     sent_ns: int = 0
     """When its last byte may have left; set again by a restart."""
+    cancelled_ns: int = 0
+    """When the venue last answered that it is cancelled, to this process; 0 if it never did."""
     in_flight: bool = False
     """Whether a request of this process still waits for its answer."""
     expires_ns: int = 0

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from overround.clock import NS_PER_MS
 from overround.decide.risk import RefusalCode
 from overround.execute.executor import Submission, acknowledge, ended
 from overround.execute.news import News
@@ -31,6 +32,9 @@ __all__ = ["Remedy", "RemedyKind", "Resolver", "resend"]
 RESENDS_MAX: Final = 1
 """Repeats of identical bytes: one tells whether the first copy arrived."""
 
+
+CANCEL_TOLD_NS: Final = 200 * NS_PER_MS
+"""A cancelled order that no event has told of for so long is looked up."""
 
 _DOUBTFUL: Final = (OrderState.UNKNOWN, OrderState.DELAYED)
 _ENDED: Final = (OrderState.CLOSED, OrderState.DONE)
@@ -95,11 +99,25 @@ class Resolver:
         return unknown
 
     def doubtful(self) -> list[Order]:
-        """Return the orders to be looked up by id, oldest first: unknown, or held by the venue.
+        """Return the orders to be looked up by id, oldest first: unknown, held, or cancelled.
 
-        A held one is in no listing, may match any moment and cannot be cancelled.
+        One that the venue holds is in no listing, may match any moment and cannot be cancelled.
+        One that it said is cancelled may have traded before, if no event says what.
         """
-        return [order for order in self._store.in_state(*_DOUBTFUL) if not order.in_flight]
+        old_ns = self._clock() - CANCEL_TOLD_NS
+        return [
+            order
+            for order in self._store.in_state(*_DOUBTFUL, OrderState.LIVE)
+            if not order.in_flight
+            and (order.state is not OrderState.LIVE or 0 < order.cancelled_ns <= old_ns)
+        ]
+
+    def waits(self) -> bool:
+        """Return whether an order is to be looked up, or will be if no event comes before."""
+        return any(
+            order.state is not OrderState.LIVE or order.cancelled_ns
+            for order in self._store.in_state(*_DOUBTFUL, OrderState.LIVE)
+        )
 
     def oldest_unsettled_ms(self) -> int | None:
         """Return the wall time (ms) from which trades must be listed; None if none matters."""
@@ -112,7 +130,12 @@ class Resolver:
 
         The trades must have been listed, completely, after the look-up.
         """
-        if order.state not in _DOUBTFUL or order.in_flight or order.sent_ns > asked_ns:
+        if order.in_flight or order.sent_ns > asked_ns:
+            return None
+        if order.cancelled_ns and order.state in (OrderState.LIVE, OrderState.DELAYED):
+            self._cancelled(order, found, asked_ns)
+            return None
+        if order.state not in _DOUBTFUL:
             return None
         now_ns = self._clock()
         if found is not None and not found.done:
@@ -138,6 +161,17 @@ class Resolver:
             return self._press(order, now_ns)
         self._store.commit(ended(order, "not found after quiet"), now_ns)
         return None
+
+    def _cancelled(self, order: Order, found: UserOrder | None, asked_ns: int) -> None:
+        """Judge an order that the venue said is cancelled by a look-up."""
+        if order.cancelled_ns > asked_ns:
+            return
+        if found is not None and not found.done:
+            order.cancelled_ns = 0  # it said so, and it rests: the next comparison cancels again
+            return
+        matched_lots = found.matched_lots if found is not None else 0
+        self._settlement.gone(order, "canceled", matched_lots)
+        self._settlement.close(order)
 
     def _found(self, order: Order, found: UserOrder, now_ns: int) -> None:
         held = order.taking or found.state is VenueState.DELAYED
@@ -181,8 +215,9 @@ class Resolver:
                 if remedy is not None:
                     remedies.append(remedy)
             elif order.state is OrderState.LIVE and listed is None:
-                differences.append(f"order {order.order_id} is gone")
-                self._settlement.gone(order, "gone")
+                if not order.cancelled_ns:
+                    differences.append(f"order {order.order_id} is gone")
+                self._settlement.gone(order, "canceled" if order.cancelled_ns else "gone")
                 self._settlement.close(order)
             else:
                 self._settlement.close(order)
@@ -192,6 +227,7 @@ class Resolver:
 
     def _revive(self, order: Order, one: UserOrder) -> Remedy:
         now_ns = self._clock()
+        order.cancelled_ns = 0
         ack = Ack(order.order_id, "live", one.trade_ids, one.matched_lots, source="listing")
         self._store.commit(ack, now_ns)
         self._store.commit(Cancel(order.order_id, True, "turned up after its end"), now_ns)

@@ -77,6 +77,8 @@ class Settlement:
             return 0
         made = 0
         for fill in fills:
+            if self._is_over(fill):
+                continue  # listed again, as all since the oldest open order are
             order = self._store.by_id.get(fill.order_id)
             if order is None:
                 self._stranger(fill.order_id, f"trade {trade.trade_id} names an order not ours")
@@ -84,6 +86,14 @@ class Settlement:
             made += self._book(order, fill)
             made += self.close(order)
         return made
+
+    def _is_over(self, fill: OwnFill) -> bool:
+        """Return whether a fill is final, as told, and its order out of memory."""
+        state = self._store.retired_fill(fill.trade_id, fill.order_id)
+        if state is None:
+            return False
+        told = fill.state is TradeState.CONFIRMED
+        return not fill.state.final or (state is FillState.CONFIRMED) == told
 
     def _stranger(self, name: str, text: str) -> None:
         if name not in self._strangers:
@@ -183,19 +193,36 @@ class Settlement:
             self.gone(order, "filled", event.matched_lots)
         self.close(order)
 
-    def gone(self, order: Order, reason: str, matched_lots: int = 0) -> None:
-        """Note that nothing of an order rests at the venue any more."""
-        if order.state in (OrderState.CLOSED, OrderState.DONE) and (
-            matched_lots <= order.matched_lots
-        ):
+    def cancelled(self, order: Order) -> None:
+        """Note that the venue answered a cancel of it: nothing of it rests any more.
+
+        What it had traded before is told by an event, a look-up or a listing, which then end it
+        (``gone``); until then all of it stays reserved.
+        """
+        unsent = order.state in (OrderState.NEW, OrderState.SIGNED)
+        if unsent or order.state in (OrderState.CLOSED, OrderState.DONE):
             return
-        # Only a taking order may be killed without ever having been there.
+        self._was_there(order, "canceled")
+        if not order.cancel_asked:  # a cancel-all named it: it is not wanted again
+            self._store.commit(Cancel(order.order_id, True, "canceled"), self._clock())
+        order.cancelled_ns = self._clock()
+
+    def _was_there(self, order: Order, reason: str) -> None:
+        """Acknowledge what is gone; a taking order may be killed without ever having been there."""
         was_there = order.state is OrderState.UNKNOWN or (
             order.state is OrderState.SENT and not order.taking
         )
         if was_there and not order.acknowledged:
-            ack = Ack(order.order_id, "live", source=reason)  # it is gone, so it was there
+            ack = Ack(order.order_id, "live", source=reason)
             acknowledge(self._store, self._news, order, ack, self._clock())
+
+    def gone(self, order: Order, reason: str, matched_lots: int = 0) -> None:
+        """Note that nothing of an order rests at the venue any more, and what it had matched."""
+        if order.state in (OrderState.CLOSED, OrderState.DONE) and (
+            matched_lots <= order.matched_lots
+        ):
+            return
+        self._was_there(order, reason)
         unfilled = order.size_lots - max(order.filled_lots, matched_lots) >= DUST_LOTS
         self._store.commit(Cancel(order.order_id, False, reason, matched_lots), self._clock())
         if unfilled:
