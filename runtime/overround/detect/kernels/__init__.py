@@ -2,10 +2,6 @@
 
 Importing this package costs nothing; ``load`` imports Numba and compiles (or reads from the
 on-disk cache) every kernel, so that no compilation can fall into the first live change.
-
-Every kernel is compiled with ``_nrt=False``, without Numba's own runtime: it can allocate nothing,
-and no array's references are counted. Counting is atomic, and once a helper with a branch is
-inlined it is done at each turn of the loop: fifty times the price of a scan.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, njit, uint8
+from numba import int32, int64, uint8
+
+from overround.detect.kernels.compiled import kernel
 
 _FLAGS_JUDGED = 1 | 4 | 8
 """TRUSTED, CROSSED and RESOLVED: a book counts as trusted when the first stands alone."""
@@ -18,12 +20,11 @@ _TRUSTED = 1
 _HALF_RANGE = 2**31
 
 
-@njit(
+@kernel(
     int64(
         int64[:, ::1], int64, int64[::1], uint8[::1], uint8[::1],
         int32[::1], int32[::1], int64[::1], int64[::1], int32[::1],
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def apply_changes(
     words: Any,

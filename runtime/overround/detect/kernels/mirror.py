@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, njit, uint8, uint64
+from numba import int32, int64, uint8, uint64
+
+from overround.detect.kernels.compiled import kernel
 
 _ONES = uint64(0x0101010101010101)
 
 
-@njit(
+@kernel(
     int64(
         int32[::1], int64, uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1],
         uint8[::1], int32[::1],
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_mirror(
     touched: Any,
@@ -49,11 +50,10 @@ def scan_mirror(
     return count
 
 
-@njit(
+@kernel(
     int64(
         uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1], uint8[::1], int32[::1],
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def sweep_mirror(
     trusted: Any,

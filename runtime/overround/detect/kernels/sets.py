@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import boolean, int32, int64, njit, uint8, uint32, uint64
+from numba import boolean, int32, int64, uint8, uint32, uint64
+
+from overround.detect.kernels.compiled import inlined, kernel
 
 BUY_ALL = 1
 SELL_ALL = 2
@@ -26,7 +28,7 @@ _PAR = 10_000
 """Ticks in a unit payoff."""
 
 
-@njit(nogil=True, inline="always", _nrt=False)
+@inlined
 def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: Any) -> Any:
     """Say whether the prices alone could make a hit.
 
@@ -52,12 +54,11 @@ def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: 
     return (asks < _PAR) | (bids > _PAR)
 
 
-@njit(
+@kernel(
     boolean(
         int64, int32[::1], int32[::1], uint8[::1],
         int32[::1], int32[::1], int64[::1], int64[::1], int64[::1], int64[::1],
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def _price_set(
     index: int,
@@ -96,12 +97,11 @@ def _price_set(
     return last > first
 
 
-@njit(
+@kernel(
     int64(
         int64, int64, int64, int64[::1], int64[::1],
         int32[::1], int32[::1], int64[::1], int64[::1],
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def _emit(
     count: int,
@@ -133,12 +133,11 @@ _OUTPUTS = (int32[::1], int32[::1], int64[::1], int64[::1])
 _BOOKS = (uint8[::1], int32[::1], int32[::1], int64[::1], int64[::1], int64[::1])
 
 
-@njit(
+@kernel(
     int64(
         int32[::1], int64, int32[::1], int32[::1], int32[::1], int32[::1], int64[::1], uint8[::1],
         *_BOOKS, int64, int64[::1], *_OUTPUTS,
     ),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_touched(
     touched: Any,
@@ -190,9 +189,8 @@ def scan_touched(
     return count
 
 
-@njit(
+@kernel(
     int64(int32[::1], int32[::1], int64[::1], *_BOOKS, int64, int64[::1], *_OUTPUTS),
-    cache=True, nogil=True, _nrt=False,
 )  # fmt: skip
 def scan_all(
     offsets: Any,

@@ -13,15 +13,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import float64, int64, njit, uint64
+from numba import float64, int64, uint64
+
+from overround.detect.kernels.compiled import kernel
 
 BAND_WIDTH = 2.0
 """Bollinger bands lie so many standard deviations from the mean."""
 
 
-@njit(
+@kernel(
     float64(int64, int64[::1], int64[::1], float64[::1], float64[::1]),
-    cache=True, nogil=True, _nrt=False, error_model="numpy",
+    error_model="numpy",
 )  # fmt: skip
 def update_signals(tick: int, window: Any, sums: Any, ewma: Any, out: Any) -> float:
     """Take one price in ticks; return its z-score, 0 while the window knows one value only.
