@@ -85,6 +85,8 @@ struct ovr_pm_batch {
 
 int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out);
 
+int ovr_pm_decode_base(const char *buf, size_t len, struct ovr_pm_batch *out);
+
 int ovr_decimal_parse(const char *text, size_t length, unsigned decimals, int64_t *ret);
 
 #define OVR_LADDER_GRID ...

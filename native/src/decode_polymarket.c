@@ -442,7 +442,9 @@ static int decode_array(struct ovr_json *json, struct ovr_pm_batch *out)
     return more < 0 ? STEP_BROKEN : 0;
 }
 
-int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out)
+typedef bool speculate(const char *buf, size_t len, struct ovr_pm_batch *out);
+
+static inline int decode(const char *buf, size_t len, struct ovr_pm_batch *out, speculate *first)
 {
     struct ovr_json json = {buf, buf + len};
     out->events_count = out->changes_count = 0;
@@ -452,7 +454,7 @@ int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out)
     if (len > UINT32_MAX) {
         return OVR_PM_TOO_LARGE;
     }
-    if (out->default_type == OVR_PM_NONE && ovr_pm_speculate(buf, len, out)) {
+    if (out->default_type == OVR_PM_NONE && first(buf, len, out)) {
         out->speculated = 1;
         return OVR_PM_OK;
     }
@@ -477,4 +479,14 @@ int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out)
     out->events_count = out->changes_count = 0;
     out->rejected_type = out->rejected_value = out->unknown = 0;
     return scalar && step == 0 ? OVR_PM_TYPE : step == STEP_FULL ? OVR_PM_TOO_LARGE : OVR_PM_JSON;
+}
+
+int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out)
+{
+    return decode(buf, len, out, ovr_pm_speculate);
+}
+
+int ovr_pm_decode_base(const char *buf, size_t len, struct ovr_pm_batch *out)
+{
+    return decode(buf, len, out, ovr_pm_speculate_base);
 }

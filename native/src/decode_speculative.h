@@ -8,7 +8,13 @@
 
 #include "overround/decode_polymarket.h"
 
-/* Decode the whole frame into an empty batch; false leaves it empty. */
+/* Decode the whole frame into an empty batch; false leaves it empty. With what this processor has;
+ * the others with what every processor of the architecture has, or with AVX2 and BMI2. */
 bool ovr_pm_speculate(const char *buf, size_t len, struct ovr_pm_batch *out);
+bool ovr_pm_speculate_base(const char *buf, size_t len, struct ovr_pm_batch *out);
+#if defined(__x86_64__)
+#define OVR_DECODE_AVX2 1
+bool ovr_pm_speculate_avx2(const char *buf, size_t len, struct ovr_pm_batch *out);
+#endif
 
 #endif

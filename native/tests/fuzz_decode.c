@@ -81,6 +81,24 @@ static void check_books(void)
     }
 }
 
+/* What this processor has and what every one has must say the same. */
+static void check_base(const char *frame, size_t size)
+{
+    static struct ovr_pm_event other_events[EVENTS];
+    static struct ovr_pm_change other_changes[CHANGES];
+    static struct ovr_pm_batch other = {.events = other_events, .changes = other_changes,
+                                        .events_capacity = EVENTS, .changes_capacity = CHANGES};
+    int reason = ovr_pm_decode_base(frame, size, &other);
+    batch.default_type = OVR_PM_NONE;
+    MUST(reason == ovr_pm_decode(frame, size, &batch));
+    MUST(batch.speculated == other.speculated && batch.changes_count == other.changes_count);
+    MUST(batch.events_count == other.events_count);
+    if (batch.speculated) { /* otherwise texts may stand in either arena */
+        MUST(memcmp(events, other_events, batch.events_count * sizeof events[0]) == 0);
+        MUST(memcmp(changes, other_changes, batch.changes_count * sizeof changes[0]) == 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static unsigned inputs;
@@ -90,6 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     frame = realloc(frame, size != 0 ? size : 1);
     MUST(frame != NULL);
     memcpy(frame, data, size);
+    check_base(frame, size);
     for (uint32_t type = OVR_PM_NONE; type <= OVR_PM_BOOK; type++) {
         batch.default_type = type;
         int reason = ovr_pm_decode(frame, size, &batch);

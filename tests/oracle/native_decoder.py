@@ -19,9 +19,10 @@ TYPES = {
 
 
 class NativeDecoder:
-    """A batch with room for small frames."""
+    """A batch with room for small frames; ``base``: as on a processor without extensions."""
 
-    def __init__(self, events: int = 64, changes: int = 8_192) -> None:
+    def __init__(self, events: int = 64, changes: int = 8_192, *, base: bool = False) -> None:
+        self._decode = lib.ovr_pm_decode_base if base else lib.ovr_pm_decode
         self.events = ffi.new("struct ovr_pm_event[]", events)
         self.changes = ffi.new("struct ovr_pm_change[]", changes)
         self.batch = ffi.new("struct ovr_pm_batch *")
@@ -34,7 +35,7 @@ class NativeDecoder:
         self.batch.default_type = lib.OVR_PM_BOOK if rest else lib.OVR_PM_NONE
         # An exactly sized copy: reading past its end is the sanitizers' to find.
         data = ffi.new("char[]", frame) if frame else ffi.new("char[]", 1)
-        reason = lib.ovr_pm_decode(data, len(frame), self.batch)
+        reason = self._decode(data, len(frame), self.batch)
         return Decoded(
             reason=reason,
             events=[self._event(self.events[i]) for i in range(self.batch.events_count)],

@@ -105,4 +105,8 @@ struct ovr_pm_batch {
  * OVR_PM_TOO_LARGE, and then the batch is empty. Slices live as long as `buf` and `out`. */
 int ovr_pm_decode(const char *buf, size_t len, struct ovr_pm_batch *out);
 
+/* The same without the instructions that this processor has beyond its architecture's base: what
+ * older ones run, for tests to compare. */
+int ovr_pm_decode_base(const char *buf, size_t len, struct ovr_pm_batch *out);
+
 #endif
