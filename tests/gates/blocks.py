@@ -8,11 +8,17 @@ from __future__ import annotations
 import gc
 import json
 import os
+import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench" / "path"))
+
+from order_rig import Rig
 
 from oracle.frames import MARKET, NO, T0, YES, usual_book
 from oracle.regions import SHARE, Regions
@@ -31,6 +37,7 @@ from overround_strategies.set_arbitrage import SetArbitrage
 WARM = 200
 RUNS = 1_000
 LEGS = 8
+Measure = Callable[[Callable[[], object]], Any]
 FAIR = (1_100, 50.0, 1_300, 50.0)
 
 
@@ -48,7 +55,7 @@ def growth(once: Callable[[], object]) -> int:
     return grown // RUNS
 
 
-def frame() -> int:
+def frame(measure: Measure) -> Any:
     """A price change through the feed engine."""
     venue = usual_book()
     engine = FeedEngine(markets_capacity=4, burst_ns=2_000_000, audit_every=8)
@@ -64,10 +71,10 @@ def frame() -> int:
         turn[0] ^= 1
         engine.on_frame(frames[turn[0]], 1)
 
-    return growth(once)
+    return measure(once)
 
 
-def detector() -> int:
+def detector(measure: Measure) -> Any:
     """A change seen by the detector, without a hit."""
     regions = Regions(markets=LEGS, ring=1_024, intents=64)
     for market in regions.add_set(LEGS, set_id=0, rate_ppm=40_000):
@@ -98,13 +105,37 @@ def detector() -> int:
         scanner.do_work(now_ns)
 
     try:
-        return growth(once)
+        return measure(once)
     finally:
         segment.unlink()
         regions.close()
 
 
+def executor(measure: Measure) -> Any:
+    """An intent from the ring to its request's bytes: gate, signature, records; then its answer.
+
+    The order stays known afterwards: what grows is what a store keeps of it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        rig = Rig(Path(folder), Pipe(), pooled=False)
+        try:
+            return measure(lambda: rig.round(send=False))
+        finally:
+            rig.close()
+
+
+class Pipe:
+    """Stands for the sink of the bench, to which nothing is sent here."""
+
+    def __init__(self) -> None:
+        self.socket, self._other = socket.socketpair()
+
+
+CASES: dict[str, Callable[[Measure], Any]] = {
+    "frame": frame, "detector": detector, "executor": executor,
+}  # fmt: skip
+
+
 if __name__ == "__main__":
-    os.write(
-        sys.stdout.fileno(), json.dumps({"frame": frame(), "detector": detector()}).encode() + b"\n"
-    )
+    found = {name: case(growth) for name, case in CASES.items()}
+    os.write(sys.stdout.fileno(), json.dumps(found).encode() + b"\n")
