@@ -137,7 +137,10 @@ def judge(
         },
     )  # fmt: skip
     if len(ratios) < ROUNDS_MIN:
-        row.why = f"only {len(ratios)} rounds; {ROUNDS_MIN} are needed"
+        row.why = (
+            "reported only: no target" if wanted.target is None
+            else f"only {len(ratios)} rounds; {ROUNDS_MIN} are needed"
+        )  # fmt: skip
         return row
     parts = blocks_of(ratios)
     row.spread = (max(parts) - min(parts)) / ratio
