@@ -107,7 +107,8 @@ static void payloads_that_are_whole_are_journaled_as_they_are(void)
     world.permit.intent_bytes[0] = 8, world.permit.intent_bytes[1] = 0;
     world.permit.intent_bytes[2] = 0, world.permit.signed_bytes[0] = 5;
     world.permit.signed_bytes[1] = 0;
-    CHECK(ovr_order_send(&world.permit, &world.head, &world.intent, world.pair[0], &world.use) == 0);
+    CHECK(
+        ovr_order_send(&world.permit, &world.head, &world.intent, world.pair[0], &world.use) == 0);
     char seen[512];
     ssize_t size = read(world.pair[1], seen, sizeof seen);
     CHECK(size > 6 && (uint32_t)size == world.use.request_bytes);

@@ -85,13 +85,16 @@ class PairWire:
 
 
 class PermitDesk(Desk):
-    """A desk over shared regions; ``permitted`` says whether permits are used at all."""
+    """A desk over shared regions; ``permitted`` says whether permits are used at all, ``prompt``
+    whether orders without one may leave in one call as well."""
 
     def __init__(
-        self, folder: Path, regions: Regions, *, permitted: bool = True, limits: Risk | None = None
-    ) -> None:
+        self, folder: Path, regions: Regions, *, permitted: bool = True, prompt: bool = True,
+        limits: Risk | None = None,
+    ) -> None:  # fmt: skip
         self.regions = regions
         self.permitted = permitted
+        self.prompt = prompt
         self.wire = PairWire()
         self.raw = np.zeros(4, INTENT)
         self.by_permit = 0
@@ -131,6 +134,8 @@ class PermitDesk(Desk):
             run_id=RUN, clock=lambda: self.now_ns, epoch_ns=lambda: self.now_ms * NS_PER_MS,
             trip=self.tripped.append,
         )  # fmt: skip
+        if not self.prompt:
+            self.permits._prompt.first = lambda *_: False  # type: ignore[method-assign]
         self.first = self.permits.bind(self.raw)
 
     @property

@@ -127,12 +127,14 @@ class Regions:
         record["status"] = status
         self.catalog.store(market, record)
 
-    def store(self, market: int, top: Top, *, now_ns: int, flags: int = TRUSTED) -> np.ndarray:
+    def store(
+        self, market: int, top: Top, *, now_ns: int, flags: int = TRUSTED, tick_ticks: int = 100
+    ) -> np.ndarray:
         """Store a market's book into its slot; return the ring record that would follow."""
         bid, bid_shares, ask, ask_shares = top
         event = next(self._events)
         slot = np.zeros((), BOARD)
-        slot["market"], slot["flags"], slot["tick_ticks"] = market, flags, 100
+        slot["market"], slot["flags"], slot["tick_ticks"] = market, flags, tick_ticks
         slot["recv_ns"] = slot["publish_ns"] = now_ns
         slot["event_sequence"] = event
         bid_lots, ask_lots = round(bid_shares * SHARE), round(ask_shares * SHARE)

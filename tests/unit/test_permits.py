@@ -26,7 +26,7 @@ from overround.venues.polymarket.rest import place_order
 @pytest.fixture(name="desk")
 def fixture_desk(tmp_path: Path) -> Iterator[PermitDesk]:
     regions = three_markets()
-    desk = PermitDesk(tmp_path, regions, limits=Risk(same_in_flight_max=64))
+    desk = PermitDesk(tmp_path, regions, prompt=False, limits=Risk(same_in_flight_max=64))
     yield desk
     desk.end()
     regions.close()
@@ -217,6 +217,7 @@ def test_a_full_segment_goes_the_ordinary_way_and_rolls(desk: PermitDesk) -> Non
         desk.permits.grant()
         before = desk.by_permit
         desk.offer(sequence + 1)
+        desk.wire.seen()
         seen.add(desk.by_permit > before)
         for submission in desk.sent[-2:]:
             desk.core.answer(submission, [rejected(submission.order_ids[0])])
@@ -246,7 +247,7 @@ def test_a_gate_that_contradicts_its_permit_stops_everything(desk: PermitDesk) -
 def test_rate_tokens_are_spent_and_come_back(tmp_path: Path) -> None:
     regions = three_markets()
     limits = Risk(orders_per_s_max=1, orders_burst_max=2, same_in_flight_max=64)
-    desk = PermitDesk(tmp_path, regions, limits=limits)
+    desk = PermitDesk(tmp_path, regions, prompt=False, limits=limits)
     desk.learn()
     assert desk.offer(1)
     assert desk.by_permit == 1

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from overround.config.schema import Mode, Risk
 from overround.decide.bucket import TokenBucket
 from overround.decide.codes import RefusalCode
 from overround.decide.exposure import Claim, Exposures, Totals
+from overround.decide.leeway import Leeway, own_prices
 from overround.decide.limits import SCOPES
 from overround.units import PRICE_TICKS_MAX, notional_micro
 
@@ -26,6 +28,9 @@ __all__ = [
     "RefusalCode",
     "RiskGate",
 ]
+
+NO_LIMIT: Final = 2**62
+"""More than any amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,31 +183,60 @@ class RiskGate:
             or self._rate(order, now_ns)
         )
 
-    def permits(
+    def leeway(
         self,
-        order: OrderView,
+        condition_id: str,
+        strategy: int,
         market: MarketView,
-        account: AccountView,
-        *,
-        cost_micro: int,
+        accounts: tuple[AccountView, AccountView],
         now_ns: int,
-    ) -> bool:
-        """Return whether ``admit`` will let it pass later, if nothing changes until then.
+    ) -> Leeway | None:
+        """Return what ``admit`` will let through later, if nothing changes until then.
 
-        What only the moment tells is left out: the kill latch, the order's own expiry, the book.
-        Changes nothing. It may say no where ``admit`` says yes, never the other way round.
+        ``accounts`` are those of the tokens YES and NO. None if it is nothing. What only the
+        moment tells is left out: the kill latch, an order's own expiry, the book.
         """
-        refusal = (
-            self._mode(killed=False)
-            or _open(market)
-            or _terms(order, market)
-            or self._limits(order, account, cost_micro)
-            or self._own_orders(order)
+        limits, own = self.limits, self.own.account
+        working = own.working(condition_id)
+        account = accounts[0]
+        if (
+            self._mode(killed=False) is not None
+            or _open(market) is not None
+            or market.tick_ticks <= 0
+            or len(own.claims) >= limits.open_orders_max
+            or len(working) >= limits.market_open_orders_max
+            or account.loss_micro >= limits.loss_max_micro
+            or not self._orders.there(now_ns)
+        ):
+            return None
+        lots = cost = loss = NO_LIMIT
+        totals = self._totals(condition_id, strategy)
+        for total, (_, lots_max, cost_max, loss_max) in zip(totals, self._scopes, strict=True):
+            if lots_max is not None:
+                lots = min(lots, lots_max - total.lots)
+            if cost_max is not None:
+                cost = min(cost, cost_max - total.cost_micro)
+            loss = min(loss, loss_max - total.loss_micro)
+        room = limits.account_notional_max_micro - account.notional_micro
+        ask, bid, busy = own_prices(
+            working.values(), limits.same_in_flight_max, cross=limits.self_cross_allowed
         )
-        if refusal is not None or not self._orders.there(now_ns):
-            return False
-        cash = order.proceeds_micro if order.side else cost_micro
-        return self._inside(self._totals(order), *_alone(order, cash, cost_micro))
+        position, sells = limits.market_position_max_lots, lots >= 0 and cost >= 0
+        yes, no = accounts
+        return Leeway(
+            market.tick_ticks,
+            max(1, market.min_size_lots),
+            market.taking_buy_min_micro,
+            limits.order_size_max_lots,
+            limits.order_notional_max_micro,
+            (min(lots, position - yes.position_lots), min(lots, position - no.position_lots)),
+            min(cost, loss, room, account.cash_free_micro, limits.order_notional_max_micro),
+            (yes.sellable_lots, no.sellable_lots) if sells else (-1, -1),
+            loss,
+            ask,
+            bid,
+            busy,
+        )
 
     def admit_cancel(self, now_ns: int) -> bool:
         """Return whether a strategy's cancel may go now; it waits, and is never refused."""
@@ -322,7 +356,7 @@ class RiskGate:
             cash,
             order.takes,
         )
-        totals = self._totals(order)
+        totals = self._totals(order.condition_id, order.strategy)
         if self._inside(totals, *_alone(order, cash, cost_micro)):
             # Even the sum is inside every limit, so the worst case is: it can be counted later.
             own.defer(order.key, order.strategy, claim)
@@ -332,7 +366,7 @@ class RiskGate:
             return None
         after = [(one.lots, one.cost_micro, one.loss_micro) for one in totals]
         own.release(order.key, order.strategy)
-        refusal = self._worse(after, self._totals(order))
+        refusal = self._worse(after, self._totals(order.condition_id, order.strategy))
         if refusal is None:  # above a limit before, and no further now
             own.claim(order.key, order.strategy, claim)
         return refusal
@@ -348,10 +382,10 @@ class RiskGate:
                 return False
         return True
 
-    def _totals(self, order: OrderView) -> tuple[Totals, Totals, Totals, Totals]:
-        account, condition = self.own.account, order.condition_id
-        strategy = self.own.strategy(order.strategy).totals
-        return account.market(condition), account.event(condition), strategy, account.totals
+    def _totals(self, condition_id: str, strategy: int) -> tuple[Totals, Totals, Totals, Totals]:
+        account = self.own.account
+        part = self.own.strategy(strategy).totals
+        return account.market(condition_id), account.event(condition_id), part, account.totals
 
     def _worse(
         self, after: list[tuple[int, int, int]], before: tuple[Totals, ...]

@@ -119,6 +119,7 @@ class OrderBuilder:
         self._chain_id = chain_id
         self._type = SignatureType(signature_type)
         self._maker = funder or signer.address
+        self._last: tuple[Intent, MarketInfo, Signed] | None = None
         self._named = self._maker if self._type is SignatureType.POLY_1271 else signer.address
 
     @property
@@ -174,7 +175,17 @@ class OrderBuilder:
         return Prepared(maker, taker, maker + fee)
 
     def sign(self, intent: Intent, market: MarketInfo, prepared: Prepared) -> Signed:
-        """Return the SIGNED record with the exact bytes to send."""
+        """Return the SIGNED record with the exact bytes to send.
+
+        The last one is remembered: who has let an order out asks again when its books are done.
+        """
+        last = self._last
+        if last is not None and last[1] is market and last[0] == intent:
+            signed = last[2]
+            if (signed.maker_micro, signed.taker_micro, signed.reserved_micro) == (
+                prepared.maker_micro, prepared.taker_micro, prepared.cost_micro,
+            ):  # fmt: skip
+                return signed
         sealed = self.seal(
             f"{intent.run_id}:{intent.producer}:{intent.sequence}",
             intent.created_epoch_ms,
@@ -183,7 +194,9 @@ class OrderBuilder:
             prepared,
             expiration_s=intent.expiration_s if intent.order_type == OrderType.GTD else 0,
         )
-        return sealed.signed(intent, prepared)
+        signed = sealed.signed(intent, prepared)
+        self._last = intent, market, signed
+        return signed
 
     def seal(
         self,

@@ -17,7 +17,7 @@ from overround.decide.risk import Refusal, RefusalCode, RiskGate
 from overround.errors import OrderError
 from overround.execute.build import OrderBuilder, Prepared
 from overround.execute.cancels import CancelQueue
-from overround.execute.intents import RingIntent
+from overround.execute.intents import RingIntent, intent_record
 from overround.execute.judge import Extra, Moment, account_view, order_view
 from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News, ReportKind
@@ -189,31 +189,8 @@ class Executor:
             note = market.note()
             if self.store.positions.known_market(market.condition_id) != note:
                 self.store.commit(note, now_ns)
-        self.store.commit(
-            Intent(
-                run_id=key.run_id,
-                producer=key.producer,
-                sequence=key.sequence,
-                plan=message.plan,
-                leg=message.leg,
-                legs=message.legs,
-                account=message.account,
-                strategy=message.strategy,
-                token=market.token(message.outcome) if market is not None else "",
-                condition_id=market.condition_id if market is not None else "",
-                outcome=message.outcome,
-                side=message.side,
-                order_type=message.order_type,
-                flags=message.flags,
-                price_ticks=message.price_ticks,
-                size_lots=message.size_lots,
-                edge_micro=message.edge_micro,
-                created_epoch_ms=self._epoch_ms(),
-                expiration_s=message.expiration_s,
-                plan_run_id=message.plan_run_id,
-            ),
-            now_ns,
-        )
+        intent = intent_record(self._run_id, message, market, self._epoch_ms())
+        self.store.commit(intent, now_ns)
         return self.store.by_key[key]
 
     def _collect(self, leg: _Leg) -> Submission | None:

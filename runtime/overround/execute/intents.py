@@ -8,9 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from overround.execute.markets import MarketInfo
 from overround.layout.intent import INTENT, IntentFlag, OrderType
+from overround.ledger.records import Intent
 
-__all__ = ["RingIntent", "decode_intents"]
+__all__ = ["RingIntent", "decode_intents", "intent_record"]
 
 LEGS_MAX: Final = 15
 """One batch request takes no more."""
@@ -88,3 +90,31 @@ def decode_intents(records: Any) -> list[RingIntent]:
     """Return the intents of a contiguous array of ring records."""
     make = RingIntent._make
     return [make((*_pick(row), 0)) for row in _RECORD.iter_unpack(records)]
+
+
+def intent_record(
+    run_id: int, message: RingIntent, market: MarketInfo | None, epoch_ms: int
+) -> Intent:
+    """Return what the journal says of an intent taken at this wall time."""
+    return Intent(
+        run_id,
+        message.producer,
+        message.producer_sequence,
+        message.plan,
+        message.leg,
+        message.legs,
+        message.account,
+        message.strategy,
+        market.token(message.outcome) if market is not None else "",
+        market.condition_id if market is not None else "",
+        message.outcome,
+        message.side,
+        message.order_type,
+        message.flags,
+        message.price_ticks,
+        message.size_lots,
+        message.edge_micro,
+        epoch_ms,
+        expiration_s=message.expiration_s,
+        plan_run_id=message.plan_run_id,
+    )

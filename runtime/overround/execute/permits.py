@@ -7,41 +7,33 @@ record, so any change of state withdraws every permit before the next intent is 
 things that are no record are looked at again at each use: what the pool holds, readiness, kill
 latch, loss stop, catalog row, credentials, the transport's own gates.
 
-One native call then compares the book and the times, journals INTENT, SIGNED and SENT, proves
-the request and writes it. The books are done afterwards, **by the usual code**: the same intent
-goes through ``Executor.take`` as of that moment and that book, over a journal that compares each
-record with the one on disk instead of writing it. So the gate judges every order once more; if it
-ever says no to what a permit let through, the kill latch is set and the process ends. Whatever no
-permit covers goes the ordinary way.
+``Passage`` then lets the order out and does the books. What no permit names goes by ``Prompt``.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from overround._native import ffi, lib
 from overround.clock import NS_PER_MS
-from overround.errors import InvariantError
-from overround.execute.client import Lease, Response
-from overround.execute.executor import Executor, Submission
-from overround.execute.intents import decode_intents
-from overround.execute.judge import Extra, Moment, account_view, order_view
+from overround.execute.executor import Executor
+from overround.execute.judge import order_view
+from overround.execute.leeways import Leeways
 from overround.execute.markets import MarketInfo, SharedMarkets
+from overround.execute.passage import POST_ONLY, Carrier, Passage
 from overround.execute.pool import OrderPool, Ready
+from overround.execute.prompt import Prompt
 from overround.layout.intent import INTENT, IntentFlag
-from overround.ledger.records import Intent, IntentKey, Record, Sent, encode
-from overround.observe.metrics import Value
+from overround.ledger.records import Intent, Record, Sent, encode
 from overround.venues.contract import OrderType
-from overround.venues.polymarket.auth import Credentials
 from overround.venues.polymarket.rest import place_order
 
-__all__ = ["Carrier", "Permits"]
+__all__ = ["Permits"]
 
 PERMITS_MAX: Final = 16
 """Orders that the gate is asked of in one go: about a quarter of a millisecond."""
@@ -62,23 +54,6 @@ _SEQUENCE: Final = Struct("<Q")
 _PACK: Final = msgspec.msgpack.Encoder()
 
 
-class Carrier(Protocol):
-    """What carries permitted orders: ``AccountDesk`` over our own connections."""
-
-    @property
-    def credentials(self) -> Credentials | None:
-        """What requests prove."""
-
-    def order_head(self) -> tuple[bytes, bytes]:
-        """Return what the requests of all orders have in common."""
-
-    def lease_now(self, *, post_only: bool) -> Lease | None:
-        """Return the right to send one order in this turn of the loop, if it is there."""
-
-    def follow(self, submission: Submission, answer: asyncio.Future[Response]) -> None:
-        """Wait for the answer to what was sent."""
-
-
 class _Permit(NamedTuple):
     native: Any
     text: Any
@@ -95,7 +70,7 @@ class Permits:
     def __init__(
         self,
         core: Executor,
-        pool: OrderPool,
+        pool: OrderPool | None,
         markets: SharedMarkets,
         carrier: Carrier,
         *,
@@ -110,23 +85,25 @@ class Permits:
         self._journal = core.store.journal
         self._pool = pool
         self._markets = markets
-        self._carrier = carrier
         self._run_id = run_id
         self._account = account
         self._clock = clock
         self._epoch_ns = epoch_ns
-        self._trip = trip
+        self._passage = Passage(
+            core, markets, carrier, run_id=run_id, clock=clock, epoch_ns=epoch_ns, trip=trip
+        )
+        self._leeways = Leeways(core, markets)
+        self._prompt = Prompt(self._passage, self._leeways, pool, account)
         self._granted: dict[bytes, _Permit] = {}
         self._made: dict[int, _Permit] = {}
         self._sequence = 0
         self._version = 0
         self._granted_ns = 0
-        self._use = ffi.new("struct ovr_permit_use *")
-        self._head = ffi.new("struct ovr_order_head *")
-        self._head_texts: tuple[Any, ...] = ()
-        self._credentials: Credentials | None = None
-        self.ended_ns = 0
+
+    @property
+    def ended_ns(self) -> int:
         """When the last byte of the last one was handed over."""
+        return self._passage.ended_ns
 
     def __len__(self) -> int:
         return len(self._granted)
@@ -136,16 +113,17 @@ class Permits:
     def grant(self) -> None:
         """Ask the gate anew if anything has changed since; costs next to nothing if not."""
         now_ns, sequence = self._clock(), self._journal.next_sequence
-        version = self._pool.version
+        version = self._pool.version if self._pool is not None else 0
         same = sequence == self._sequence and version == self._version
         if same and now_ns - self._granted_ns < RENEW_NS:
             return
         self._granted.clear()
-        if not self._core.ready or not self._know_head():
+        if not self._core.ready or not self._passage.know_head():
             return
-        self._store.settle()
         made: dict[int, _Permit] = {}
-        for ready, producer, strategy in self._pool.hot(PERMITS_MAX):
+        self._leeways.renew(now_ns)
+        pool = self._pool
+        for ready, producer, strategy in pool.hot(PERMITS_MAX) if pool is not None else ():
             permit = self._permit(ready, producer, strategy)
             if permit is not None:
                 made[ready.number] = permit
@@ -154,37 +132,20 @@ class Permits:
         self._made = made
         self._sequence, self._version, self._granted_ns = sequence, version, now_ns
 
-    def _know_head(self) -> bool:
-        credentials = self._carrier.credentials
-        if credentials is None:
-            return False
-        if credentials is not self._credentials:
-            head, proved = self._carrier.order_head()
-            native = self._head
-            self._head_texts = (ffi.new("uint8_t[]", head), ffi.new("uint8_t[]", proved))
-            native.head, native.proved = self._head_texts
-            native.head_bytes, native.proved_bytes = len(head), len(proved)
-            credentials.native_mac(ffi.addressof(native, "mac"))
-            self._credentials = credentials
-        return True
-
     def _passes(self, permit: _Permit, now_ns: int) -> bool:
         """Return whether an intent for this order would be let through, the moment apart."""
         intent, ready, market = permit.intent, permit.ready, permit.market
-        tick_ticks = self._markets.book(market.index, now_ns)[1]
-        resolved = tick_ticks or market.tick_ticks
-        if not self._pool.good(ready, market, resolved, now_ns):
+        found = self._leeways.of(market, intent.strategy, now_ns)
+        if found is None or self._pool is None:
             return False
-        if self._store.positions.known_market(market.condition_id) != market.note():
-            return False  # its terms would be journaled first
-        permit.native.tick_ticks = tick_ticks
-        return self._core.gate.permits(
-            order_view(intent, market, 0, 0),
-            market.view(tick_ticks),
-            account_view(self._store, intent.token, Extra()),
-            cost_micro=ready.prepared.cost_micro,
-            now_ns=now_ns,
-        )
+        leeway, permit.native.tick_ticks = found
+        if not self._pool.good(ready, market, leeway.tick_ticks, now_ns):
+            return False
+        view = order_view(intent, market, 0, 0)
+        return leeway.admits(
+            view.outcome, view.side, view.price_ticks, view.size_lots, takes=view.takes,
+            cost_micro=ready.prepared.cost_micro, proceeds_micro=view.proceeds_micro,
+        )  # fmt: skip
 
     def _permit(self, ready: Ready, producer: int, strategy: int) -> _Permit | None:
         """Return what is fixed of a permit, made once for each order."""
@@ -215,7 +176,7 @@ class Permits:
         )
         native = ffi.new("struct ovr_permit *")
         native.board, native.lease_ns = place
-        native.until_ns = self._pool.until_ns(ready)
+        native.until_ns = ready.until_ns
         native.size_lots, native.price_ticks = shape.size_lots, ready.price_ticks
         native.collar_ticks = self._core.gate.limits.collar_ticks
         native.market, native.outcome, native.side = shape.market, shape.outcome, shape.side
@@ -240,65 +201,33 @@ class Permits:
         """
         raw = memoryview(records.view(np.uint8).reshape(-1))
         pointer = ffi.from_buffer("struct ovr_intent[]", records)
-        granted = self._granted
+        granted, prompt = self._granted, self._prompt
 
         def first() -> bool:
             permit = granted.get(bytes(raw[_KEY_AT:_KEY_END]))
-            if permit is None or self._journal.next_sequence != self._sequence:
-                return False
+            if permit is None or not self._holds():
+                return prompt.first(records, pointer)
             (sequence,) = _SEQUENCE.unpack_from(raw, _SEQUENCE_AT)
             return self._use_it(permit, sequence, pointer, records)
 
         return first
 
+    def _holds(self) -> bool:
+        """Return whether nothing has changed since the permits were given."""
+        pool = self._pool
+        return self._journal.next_sequence == self._sequence and (
+            pool is None or pool.version == self._version
+        )
+
     def _use_it(self, permit: _Permit, sequence: int, pointer: Any, records: Any) -> bool:
-        core, native = self._core, permit.native
-        if (
-            not core.ready
-            or self._pool.version != self._version
-            or core.killed
-            or core.gate.stop is not None
-            or self._markets.info(permit.market.index) is not permit.market
-            or self._carrier.credentials is not self._credentials
-            or IntentKey(self._run_id, permit.intent.producer, sequence) in self._store.by_key
-        ):
+        passage, intent = self._passage, permit.intent
+        if not passage.open(permit.market, intent.producer, sequence):
             return False
-        lease = self._carrier.lease_now(post_only=permit.intent.flags & _POST_ONLY != 0)
+        lease = passage.lease(post_only=intent.flags & POST_ONLY != 0)
         if lease is None:
             return False
-        use = self._use
-        use.journal, use.journal_bytes, use.offset, use.sequence = self._journal.room
-        use.now_ns, use.epoch_ns = self._clock(), self._epoch_ns()
-        if lib.ovr_permit_send(native, self._head, pointer, lease.socket, use):
-            lease.release()
-            return False
-        try:
-            self._journal.written_ahead(list(use.ends))
-            rest = ffi.buffer(use.request, use.request_bytes)[use.written_bytes :]
-            self._book(records, lease.sent(_ORDER, rest))
-        except BaseException:
-            self._trip("an order that a permit let through could not be booked")
-            raise
-        return True
-
-    def _book(self, records: Any, answer: asyncio.Future[Response]) -> None:
-        """Do the books of what has left, by the usual code."""
-        core, use = self._core, self._use
-        self.ended_ns = use.ended_ns
-        judged = self._markets.view(use.book, use.book_epoch)
-        moment = Moment(use.now_ns, use.epoch_ns, judged)
-
-        def follow(submission: Submission) -> bool:
-            if not core.begin(submission):
-                raise InvariantError("an order that has left was not let go")
-            moment.now_ns = max(moment.now_ns, use.ended_ns)
-            self._carrier.follow(submission, answer)
-            return True
-
-        with core.at(moment):
-            core.take(decode_intents(records[:1]), follow)
-        self._journal.check_confirmed()
-        core.news.count(Value.PERMITS_USED)
+        passage.use.now_ns, passage.use.epoch_ns = self._clock(), self._epoch_ns()
+        return passage.send(lib.ovr_permit_send, permit.native, records, pointer, lease)
 
 
 def _cut(record: Record, *names: str) -> list[bytes]:

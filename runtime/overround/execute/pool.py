@@ -67,7 +67,8 @@ class Ready(NamedTuple):
     tick_ticks: int
     prepared: Prepared
     sealed: Sealed
-    born_ns: int
+    until_ns: int
+    """The last moment at which it is young enough."""
 
 
 class OrderPool:
@@ -138,10 +139,6 @@ class OrderPool:
             for ready in held.get(shape, ())
         ]
         return found[:most]
-
-    def until_ns(self, ready: Ready) -> int:
-        """Return the last moment at which an order is young enough."""
-        return ready.born_ns + self._age_max_ns
 
     def good(self, ready: Ready, market: MarketInfo, tick_ticks: int, now_ns: int) -> bool:
         """Return whether an order is still what it would be signed to."""
@@ -238,7 +235,14 @@ class OrderPool:
         self._number = number
         self.version += 1
         self._ready[shape, price_ticks] = Ready(
-            number, shape, price_ticks, market, tick_ticks, prepared, sealed, now_ns
+            number,
+            shape,
+            price_ticks,
+            market,
+            tick_ticks,
+            prepared,
+            sealed,
+            now_ns + self._age_max_ns,
         )
         self._news.gauge(Value.POOL_READY, len(self._ready))
 
@@ -266,7 +270,7 @@ class OrderPool:
 
     def _fault(self, ready: Ready, market: MarketInfo, tick_ticks: int, now_ns: int) -> str:
         """Return why an order must not be used any more, empty if it may."""
-        if now_ns - ready.born_ns > self._age_max_ns:
+        if now_ns > ready.until_ns:
             return "aged"
         if tick_ticks != ready.tick_ticks:
             return "tick changed"
