@@ -38,9 +38,12 @@ by up to two times with its neighbours.
 
 ## Read with care
 
-- `detect_sweep`, `detect_pair`, `detect_set`: the corpus holds no hit. Ours compares ticks, or sums
-  prices, and turns to fees only for what passes; the floors price everything. A corpus full of
-  candidates costs ours more.
+- `detect_sweep`, `detect_pair`, `detect_set`: the floors take our columns and have to give our
+  lists, hits included. Of a hundred books two touch, one of them with sizes; of a hundred sets five
+  may pay before fees and one after them. A corpus with more of either costs both sides more. The
+  plain kernel that puts fees on every leg in float32 is in the notes (`plain_float32_ns`). The
+  runtime sweeps all books after a lap or a new epoch, and all sets every 10 ms.
+- `signal_tick`: a kernel for strategies; the runtime itself calls it nowhere.
 - `book_update`: one update and both best prices, in a ladder that is warm.
 - `frame_to_verdict`: without audit tap and meters, which the running ingress has.
 - `tick_to_order_fused`: parts of the runtime put together for the bench, without risk gate and

@@ -26,32 +26,35 @@ _UNIT = 100_000_000_000_000
 """A payoff of 1 in units of 1e-14."""
 _PAR = 10_000
 """Ticks in a unit payoff."""
+_FEW = uint64(8)
+"""Legs that are not worth a vector."""
 
 
 @inlined
-def _may_pay(index: int, offsets: Any, members: Any, bid_ticks: Any, ask_ticks: Any) -> Any:
-    """Say whether the prices alone could make a hit.
+def _may_pay(at: Any, last: Any, members: Any, bid_ticks: Any, ask_ticks: Any) -> Any:
+    """Say whether the prices of the members from ``at`` to before ``last`` could make a hit.
 
     Fees are never negative, so asks that sum to one or more cannot be one, nor bids that sum to one
     or less. Nearly every set ends here, before fees, sizes and liveness are looked at.
+
+    All is unsigned: a signed index may mean "from the end", which costs a look at each. A few legs
+    have a loop of their own, or each small set would pay for the set-up of vectors.
     """
-    # Unsigned, because a signed index may mean "from the end", which costs a look at each.
-    at = uint64(offsets[index])
-    last = uint64(offsets[index + 1])
-    asks = int64(0)
-    bids = int64(0)
-    if last - at == uint64(2):  # the loop's own set-up costs as much as a pair
-        one = uint32(members[at])
-        other = uint32(members[at + uint64(1)])
-        asks = int64(ask_ticks[one]) + ask_ticks[other]
-        bids = int64(bid_ticks[one]) + bid_ticks[other]
+    asks = uint64(0)
+    bids = uint64(0)
+    if last - at < _FEW:
+        while at < last:
+            leg = uint32(members[at])
+            asks += uint64(uint32(ask_ticks[leg]))
+            bids += uint64(uint32(bid_ticks[leg]))
+            at += uint64(1)
     else:
         while at < last:
             leg = uint32(members[at])
-            asks += ask_ticks[leg]
-            bids += bid_ticks[leg]
+            asks += uint64(uint32(ask_ticks[leg]))
+            bids += uint64(uint32(bid_ticks[leg]))
             at += uint64(1)
-    return (asks < _PAR) | (bids > _PAR)
+    return (asks < uint64(_PAR)) | (bids > uint64(_PAR))
 
 
 @kernel(
@@ -178,7 +181,8 @@ def scan_touched(
                 elif mark[index] == 0:
                     mark[index] = 1
                     scanned[0] += 1
-                    if _may_pay(index, offsets, members, bid_ticks, ask_ticks) and _price_set(
+                    first, last = uint64(offsets[index]), uint64(offsets[index + 1])
+                    if _may_pay(first, last, members, bid_ticks, ask_ticks) and _price_set(
                         index, offsets, members, alive,
                         bid_ticks, ask_ticks, bid_lots, ask_lots, rate_ppm, priced,
                     ):  # fmt: skip
@@ -215,8 +219,10 @@ def scan_all(
     """
     priced = scanned[1:]
     count = 0
+    last = uint64(offsets[0])
     for index in range(offsets.shape[0] - 1):
-        if _may_pay(index, offsets, members, bid_ticks, ask_ticks) and _price_set(
+        first, last = last, uint64(offsets[index + 1])
+        if _may_pay(first, last, members, bid_ticks, ask_ticks) and _price_set(
             index, offsets, members, alive,
             bid_ticks, ask_ticks, bid_lots, ask_lots, rate_ppm, priced,
         ):  # fmt: skip
