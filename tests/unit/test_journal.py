@@ -16,6 +16,7 @@ from overround.ledger.journal import (
     Journal,
     JournalDamage,
     JournalRecord,
+    read_record,
     replay,
     segment_path,
 )
@@ -233,3 +234,18 @@ def test_a_long_journal_says_on_the_way_that_it_is_read(tmp_path: Path) -> None:
         assert len(beats) == 3, "on opening"
         assert sum(1 for _ in journal.records) == 3 * PROGRESS_RECORDS
         assert len(beats) == 6, "and on replaying"
+
+
+def test_every_record_can_be_read_from_its_place_while_the_writer_goes_on(tmp_path: Path) -> None:
+    places = {}
+    records = [(1, b"x"), (2, bytes(1_900)), (3, bytes(2_100)), (4, bytes(60_000)), (5, b"")] * 3
+    with open_journal(tmp_path) as journal:
+        for kind, payload in records:
+            sequence = journal.append(kind, payload)
+            places[sequence] = journal.last_place
+            assert read_record(tmp_path, journal.last_place).sequence == sequence
+        assert journal.position[0] >= 2
+        for sequence, (kind, payload) in enumerate(records, 1):
+            found = read_record(tmp_path, places[sequence])
+            assert (found.sequence, found.kind, found.payload) == (sequence, kind, payload)
+        assert [found.place for found in journal.records] == list(places.values())

@@ -234,6 +234,9 @@ class Execute(_Section):
     All three survive the death of any process."""
     journal_sync_ms: Milliseconds = 50
     """Longest time a record waits for its fsync in mode batch."""
+    done_orders_max: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+    """Orders that are done and settled stay in memory until this many others ended after them
+    (about 4 KiB each); then they are read from the journal if anybody speaks of one again."""
     unknown_quiet_ms: Milliseconds = 3_000
     """An unknown outcome stays reserved at least this long after the last byte was sent."""
     settle_alarm_ms: Milliseconds = 60_000

@@ -81,6 +81,10 @@ class Order:
     """Whether a request of this process still waits for its answer."""
     expires_ns: int = 0
     """Until when it may be sent; 0 for what was replayed: never again."""
+    intent_at: int = 0
+    """Place of its INTENT record in the journal."""
+    signed_at: int = 0
+    """Place of its SIGNED record in the journal, 0 before."""
     key: IntentKey = field(init=False)
     """Of its intent."""
 

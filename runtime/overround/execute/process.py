@@ -110,7 +110,7 @@ class ExecutorProcess:
         )
         self._markets.refresh()
         self._signer = signer_of(settings)
-        self._store = Store(journal)
+        self._store = Store(journal, done_max=settings.execute.done_orders_max)
         if journal.torn is not None:
             self._log.warning("torn journal tail cut", torn=str(journal.torn))
         self._news = SharedNews(
@@ -182,6 +182,7 @@ class ExecutorProcess:
         self._log.info(
             "journal replayed",
             orders=len(self._store.by_key),
+            retired=len(self._store.retired),
             working=len(self._store.working),
             unknown=unknown,
         )
@@ -391,6 +392,7 @@ class ExecutorProcess:
                 self._overdue.add(key)
                 self._news.count(Value.SETTLE_OVERDUE)
                 self._log.warning("trade does not settle", trade=fill.trade_id)
+        self._store.retire()
         self._collector.quiet()
 
     def _beat(self) -> None:
@@ -419,7 +421,8 @@ class ExecutorProcess:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._collector.end()
         self._publisher.publish()
-        write_ledger(Path(self._member.run_dir) / LEDGER_FILE, self._store.positions)
+        ledger = Path(self._member.run_dir) / LEDGER_FILE
+        write_ledger(ledger, self._store.positions, self._store.fills())
 
     async def _leave(self, desk: AccountDesk) -> None:
         """Cancel until no order can have overtaken it, then wait for what is still to settle."""

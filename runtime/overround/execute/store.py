@@ -3,12 +3,19 @@
 ``commit`` is the only way anything changes: it appends the record, then applies it. Opening a
 store replays the journal through the same ``apply``, so a restart knows what the dead process
 knew, no more and no less.
+
+Orders that are done and settled leave memory once enough others ended after them
+(``execute.done_orders_max``). Whoever asks for one by its id gets it back, read from the journal:
+for those who ask it never left.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from operator import itemgetter
+from typing import Final
 
 import msgspec
 
@@ -16,10 +23,18 @@ from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
 from overround.execute.order import DUST_LOTS, Order, OrderState, advance, check
 from overround.execute.own import OwnOrders
-from overround.execute.planbook import PlanBook
+from overround.execute.planbook import PlanBook, plan_key
+from overround.execute.retired import (
+    KeySpans,
+    OrdersById,
+    OrdersByKey,
+    Retired,
+    RetiredOrders,
+    trade_hash,
+)
 from overround.layout.intent import BUY
-from overround.ledger.journal import Journal
-from overround.ledger.positions import Positions
+from overround.ledger.journal import Journal, JournalDamage, read_record
+from overround.ledger.positions import FillState, Positions
 from overround.ledger.records import (
     Ack,
     Adjusted,
@@ -51,18 +66,29 @@ from overround.observe.metrics import Value
 
 __all__ = ["Store"]
 
+RETIRE_EVERY: Final = 1_024
+"""Records of a replay between two looks at what may leave memory."""
+
 
 class Store:
-    """Orders and positions of one journal."""
+    """Orders and positions of one journal.
 
-    def __init__(self, journal: Journal) -> None:
+    ``done_max`` orders that are done and settled stay in memory; None keeps all of them.
+    """
+
+    def __init__(self, journal: Journal, *, done_max: int | None = None) -> None:
         self.journal = journal
         self.positions = Positions()
         self.plans = PlanBook()
         self.own = OwnOrders()
         """Exposure by market, set, strategy and account, open orders included."""
-        self.by_key: dict[IntentKey, Order] = {}
-        self.by_id: dict[str, Order] = {}
+        self._done_max = done_max
+        self._done: deque[Order] = deque()
+        """What has ended, oldest first; what was taken up again since is passed over."""
+        self._spans = KeySpans()
+        self.retired = RetiredOrders()
+        self.by_key: dict[IntentKey, Order] = OrdersByKey(self._spans)
+        self.by_id: dict[str, Order] = OrdersById(self.retired, self._recall)
         self.working: dict[IntentKey, Order] = {}
         """Every order that is not DONE, oldest first."""
         self.start_worst_micro = 0
@@ -82,11 +108,18 @@ class Store:
         self._reserved_micro = 0
         self._open_lots: Counter[tuple[str, int]] = Counter()
         self._run_id: int | None = None
-        for raw in journal.records:
+        self._replayed: int | None = None
+        """Place of the record that is replayed; None when live."""
+        for count, raw in enumerate(journal.records):
             record = decode(raw)
+            self._replayed = raw.place
             self._check_once(record)
             self._apply(record, 0)
             self.settle()
+            if count % RETIRE_EVERY == 0:
+                self.retire()
+        self._replayed = None
+        self.retire()
 
     def commit(self, record: Record, now_ns: int) -> int:
         """Append a record, apply it, and return its journal sequence.
@@ -112,6 +145,10 @@ class Store:
         sequence = self.journal.append(*encode(record))
         self._apply(record, now_ns, orders)
         return sequence
+
+    def _place(self) -> int:
+        """Return where the journal has the record that is applied now."""
+        return self.journal.last_place if self._replayed is None else self._replayed
 
     def settle(self) -> None:
         """Bring every sum up to the last record."""
@@ -166,9 +203,11 @@ class Store:
         for order in orders:
             if isinstance(record, Signed):
                 self.by_id[record.order_id] = order
+                order.signed_at = self._place()
                 self.pool_number = max(self.pool_number, record.pool)
             else:
                 self._count(record, order)
+            ended = order.state is OrderState.DONE
             advance(order, record)
             order.touched_ns = now_ns
             if isinstance(record, Sent):
@@ -178,6 +217,8 @@ class Store:
             if order.state is OrderState.DONE:
                 self.working.pop(order.key, None)
                 self.plans.done(order)
+                if not ended:
+                    self._done.append(order)
                 if order.signed is not None and order.signed.body:
                     # It is never sent again, and the journal has its bytes: half the memory.
                     order.signed = msgspec.structs.replace(order.signed, body=b"")
@@ -198,7 +239,7 @@ class Store:
             raise InvariantError(f"intent {order.key} is in the journal already")
         self.tally[Value.INTENTS_TAKEN] += 1
         self.by_key[order.key] = self.working[order.key] = order
-        order.touched_ns = now_ns
+        order.touched_ns, order.intent_at = now_ns, self._place()
         self.tally[Value.PLANS_REPAIRED] += self.plans.add(order)
         self._claim(order)
 
@@ -216,6 +257,8 @@ class Store:
         return claim
 
     def _apply_money(self, record: Record, now_ns: int) -> None:
+        if isinstance(record, _OF_TRADES):
+            self.by_id.get(record.order_id)  # back into memory, with the fills that it has
         changed = self.positions.apply(record)
         if changed and isinstance(record, _OF_TRADES):
             self.tally[_MONEY[type(record)]] += 1
@@ -228,6 +271,7 @@ class Store:
         elif isinstance(record, Reconcile) and record.opening:
             self.opened = True
         elif isinstance(record, Fill) and changed:
+            self.positions.set_place(record, self._place())
             order = self.by_id.get(record.order_id)
             self.own.trade(record, order)
             if order is not None:
@@ -245,6 +289,105 @@ class Store:
             self.own.adjust(record)
         elif isinstance(record, MarketNote):
             self.own.note(record)
+
+    # -- what leaves memory --------------------------------------------------------------
+
+    def retire(self) -> int:
+        """Let orders go beyond those that are to be kept, oldest first; return how many went.
+
+        Each leaves only when nothing of it can change by itself: done, no fill pending, none
+        told of and not seen, no request under way, its plan ended.
+        """
+        if self._done_max is None:
+            return 0
+        gone = 0
+        for _ in range(len(self._done) - self._done_max):
+            order = self._done.popleft()
+            if order.state is not OrderState.DONE or self.by_key.get(order.key) is not order:
+                continue
+            if self._may_go(order):
+                self._let_go(order)
+                gone += 1
+            else:
+                self._done.append(order)
+        return gone
+
+    def _may_go(self, order: Order) -> bool:
+        if order.in_flight or not order.fills_complete:
+            return False
+        if self.plans.open and plan_key(order.intent) in self.plans.open:
+            return False
+        fills = self.positions.fills_of(order.order_id) if order.signed is not None else ()
+        return all(state is not FillState.PENDING for _, state in fills)
+
+    def _let_go(self, order: Order) -> None:
+        del self.by_key[order.key]
+        self._spans.add(order.key)
+        if order.signed is None:
+            return  # it never had an id: nothing can speak of it any more
+        order_id = order.order_id
+        del self.by_id[order_id]
+        fills = tuple(
+            (trade_hash(fill.trade_id), place, state)
+            for fill, state, place in self.positions.forget(order_id)
+        )
+        self.retired.put(
+            order_id,
+            Retired(
+                order.intent_at, order.signed_at, order.filled_lots, order.matched_lots,
+                order.spent_micro, order.touched_ns, order.reason, order.attempts,
+                order.cancel_asked, order.acknowledged, order.refused, fills,
+            ),
+        )  # fmt: skip
+
+    def _recall(self, order_id: str) -> Order | None:
+        """Bring a retired order back into memory, None if there never was one."""
+        row = self.retired.pop(order_id)
+        if row is None:
+            return None
+        intent, signed = self._read(row.intent_at), self._read(row.signed_at)
+        if (
+            not isinstance(intent, Intent)
+            or not isinstance(signed, Signed)
+            or (signed.order_id, signed.key) != (order_id, intent.key)
+        ):
+            raise JournalDamage(f"order {order_id} is not where the journal had it")
+        order = Order(
+            intent, OrderState.DONE, msgspec.structs.replace(signed, body=b""), row.attempts,
+            row.cancel_asked, row.acknowledged,
+        )  # fmt: skip
+        order.matched_lots, order.filled_lots = row.matched_lots, row.filled_lots
+        order.spent_micro, order.touched_ns = row.spent_micro, row.touched_ns
+        order.refused, order.reason = row.refused, row.reason
+        order.intent_at, order.signed_at = row.intent_at, row.signed_at
+        for _, place, state in row.fills:
+            fill = self._read_fill(place)
+            self.positions.recall(fill, state, place)
+            order.trades_seen.add(fill.trade_id)
+        order.trades_expected = set(order.trades_seen)
+        self.by_key[order.key] = self.by_id[order_id] = order
+        self._done.append(order)
+        return order
+
+    def _read(self, place: int) -> Record:
+        return decode(read_record(self.journal.folder, place))
+
+    def _read_fill(self, place: int) -> Fill:
+        fill = self._read(place)
+        if not isinstance(fill, Fill):
+            raise JournalDamage(f"a fill is not where the journal had it: {fill!r:.200}")
+        return fill
+
+    def retired_fill(self, trade_id: str, order_id: str) -> FillState | None:
+        """Return where a fill of an order that left memory stands, None if it is none of one's."""
+        return self.retired.fill(order_id, trade_id)
+
+    def fills(self) -> Iterator[tuple[Fill, FillState]]:
+        """Every fill ever booked, in the order of the journal, wherever it is kept."""
+        held = sorted(self.positions.places(), key=itemgetter(0))
+        gone = ((place, None, state) for place, state in self.retired.fill_places())
+        for place, fill, state in merge(held, gone, key=itemgetter(0)):
+            yield fill or self._read_fill(place), state
 
     def _count(self, record: Record, order: Order) -> None:
         """Count what a record is about to do to an order."""

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from overround.ledger.journal import replay
-from overround.ledger.positions import Positions
-from overround.ledger.records import decode
+from overround.ledger.positions import FillState, Positions
+from overround.ledger.records import Fill, decode
 
 __all__ = ["ledger_lines", "rebuild", "write_ledger"]
 
@@ -23,8 +23,13 @@ def rebuild(folder: Path) -> Positions:
     return positions
 
 
-def ledger_lines(positions: Positions) -> Iterable[dict[str, Any]]:
-    """Yield the summary, then every position, then every fill ever booked, as plain values."""
+def ledger_lines(
+    positions: Positions, fills: Iterable[tuple[Fill, FillState]] | None = None
+) -> Iterable[dict[str, Any]]:
+    """Yield the summary, then every position, then every fill ever booked, as plain values.
+
+    ``fills`` are all of them where ``positions`` has let some go.
+    """
     view = positions.view()
     yield {
         "kind": "summary",
@@ -37,7 +42,7 @@ def ledger_lines(positions: Positions) -> Iterable[dict[str, Any]]:
     }
     for token, holding in positions.holdings.items():
         yield {"kind": "position", "token": token, **_plain(holding)}
-    for fill, state in positions.fills():
+    for fill, state in positions.fills() if fills is None else fills:
         yield {"kind": "fill", "state": state.name, **_plain(fill)}
 
 
@@ -46,10 +51,15 @@ def _plain(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
 
 
-def write_ledger(path: Path, positions: Positions) -> int:
+def write_ledger(
+    path: Path, positions: Positions, fills: Iterable[tuple[Fill, FillState]] | None = None
+) -> int:
     """Write the ledger beside ``path`` and move it there whole; return the lines written."""
-    lines = [msgspec.json.encode(line) for line in ledger_lines(positions)]
+    count = 0
     partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(b"\n".join(lines) + b"\n")
+    with partial.open("wb") as file:
+        for line in ledger_lines(positions, fills):
+            file.write(msgspec.json.encode(line) + b"\n")
+            count += 1
     partial.replace(path)
-    return len(lines)
+    return count

@@ -38,7 +38,15 @@ from overround import clock
 from overround._native import ffi, lib
 from overround.errors import HostError, InvariantError, OverroundError
 
-__all__ = ["Journal", "JournalDamage", "JournalRecord", "Replay", "TornTail", "replay"]
+__all__ = [
+    "Journal",
+    "JournalDamage",
+    "JournalRecord",
+    "Replay",
+    "TornTail",
+    "read_record",
+    "replay",
+]
 
 MAGIC: Final = b"OVRJRNL\x01"
 VERSION: Final = 1
@@ -50,6 +58,7 @@ PROGRESS_RECORDS: Final = 1_024
 _FILE_HEADER = struct.Struct("<8sIIQ")
 _RECORD = struct.Struct("<IIQQHHI")
 _CRC = struct.Struct("<I")
+_USUAL_BYTES = 2_048
 _CRC_AT_FILE = 60
 
 
@@ -69,6 +78,11 @@ class JournalRecord:
     offset: int
     checksum: int = 0
     """CRC32C of all that follows it in the record."""
+
+    @property
+    def place(self) -> int:
+        """Where it stands, as ``read_record`` takes it."""
+        return self.segment << 32 | self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +199,23 @@ class Replay:
         self.torn = TornTail(index, self.offset, len(used))
 
 
+def read_record(folder: Path, place: int) -> JournalRecord:
+    """Return the record at a place (``segment << 32 | offset``); JournalDamage if none is whole."""
+    segment, offset = place >> 32, place & 0xFFFF_FFFF
+    path = segment_path(folder, segment)
+    try:
+        with path.open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), _USUAL_BYTES, offset)
+            if len(data) >= _RECORD.size and _RECORD.unpack_from(data)[0] > len(data):
+                data = os.pread(file.fileno(), _RECORD.size + PAYLOAD_BYTES_MAX + 8, offset)
+    except OSError as error:
+        raise JournalDamage(f"{path}: {error.strerror}; restore the folder from a copy") from error
+    found = decode_record(data, 0, segment, base=offset)
+    if found is None:
+        raise JournalDamage(f"{path}: no whole record at byte {offset}; restore it from a copy")
+    return found[0]
+
+
 def replay(folder: Path) -> Replay:
     """Return an iterable over the whole records of ``folder``; changes nothing on disk."""
     return Replay(folder)
@@ -198,6 +229,9 @@ class Journal:
     lives. Raises HostError if another process writes the folder or the disk is full,
     JournalDamage if what is there cannot be continued.
     """
+
+    _segment = 0
+    _last = 0
 
     def __init__(
         self,
@@ -310,7 +344,7 @@ class Journal:
             self._roll()
             end = lib.ovr_journal_put(self._base, self._map_bytes, self._offset, *record)
         self._unsynced_bytes += end - self._offset
-        self._offset = end
+        self._last, self._offset = self._offset, end
         self.next_sequence = sequence + 1
         if self._policy == "record":
             self.sync()
@@ -343,7 +377,7 @@ class Journal:
             self._ahead = []
             raise InvariantError(f"journal record {sequence} is not what was written ahead")
         self._unsynced_bytes += end - self._offset
-        self._offset = end
+        self._last, self._offset = self._offset, end
         self.next_sequence = sequence + 1
         self._ahead = (self._ahead or [])[1:] or None
         return sequence
@@ -357,6 +391,11 @@ class Journal:
     def position(self) -> tuple[int, int]:
         """Segment index and byte offset of the next record."""
         return self._segment, self._offset
+
+    @property
+    def last_place(self) -> int:
+        """Where the record stands that was appended last; see ``read_record``."""
+        return self._segment << 32 | self._last
 
     @property
     def appended_bytes(self) -> int:

@@ -70,6 +70,8 @@ class PositionView:
 class _Entry:
     fill: Fill
     state: FillState
+    place: int = 0
+    """Of its FILL record in the journal."""
 
 
 def cash_flow_micro(fill: Fill) -> int:
@@ -99,6 +101,8 @@ class Positions:
         self._view: PositionView | None = None
         self._base_micro = self._base_pending_micro = 0
         """What adjusted shares could redeem for at least when they came: no profit of ours."""
+        self.booked = 0
+        """Fills ever booked."""
         self.conflicts = 0
         """Records that contradict an earlier one (settled after failed, or of no fill)."""
 
@@ -145,6 +149,7 @@ class Positions:
         key = (fill.trade_id, fill.order_id)
         if key in self._fills:
             return False
+        self.booked += 1
         self._fills[key] = _Entry(fill, FillState.PENDING)
         self._by_order.setdefault(fill.order_id, []).append(key)
         self._trades.add(fill.trade_id)
@@ -187,8 +192,36 @@ class Positions:
         entry = self._fills.get((trade_id, order_id))
         return None if entry is None else (entry.fill, entry.state)
 
+    def forget(self, order_id: str) -> list[tuple[Fill, FillState, int]]:
+        """Take an order's fills out of memory, sums apart; return each with its place.
+
+        Who calls this keeps their keys: a fill that is forgotten would be booked again.
+        """
+        found = []
+        for key in self._by_order.pop(order_id, ()):
+            assert key not in self._pending, "a fill that is not final"
+            entry = self._fills.pop(key)
+            self._trades.discard(key[0])
+            found.append((entry.fill, entry.state, entry.place))
+        return found
+
+    def recall(self, fill: Fill, state: FillState, place: int) -> None:
+        """Take a fill that was forgotten into memory again; no sum changes."""
+        key = (fill.trade_id, fill.order_id)
+        self._fills[key] = _Entry(fill, state, place)
+        self._by_order.setdefault(fill.order_id, []).append(key)
+        self._trades.add(fill.trade_id)
+
+    def set_place(self, fill: Fill, place: int) -> None:
+        """Say where the journal has a fill that was booked."""
+        self._fills[fill.trade_id, fill.order_id].place = place
+
+    def places(self) -> Iterator[tuple[int, Fill, FillState]]:
+        """Place and state of every fill in memory, in no order."""
+        return ((entry.place, entry.fill, entry.state) for entry in self._fills.values())
+
     def fills(self) -> Iterator[tuple[Fill, FillState]]:
-        """Every fill ever booked, oldest first."""
+        """Every fill booked and not forgotten, oldest first."""
         return ((entry.fill, entry.state) for entry in self._fills.values())
 
     def knows_trade(self, trade_id: str) -> bool:
