@@ -10,7 +10,8 @@ from overround.config.schema import Execute
 from overround.decide.targets import TargetWriter
 from overround.execute.executor import Submission
 from overround.execute.order import Order
-from overround.execute.quotes import QuoteDesk, TargetSource
+from overround.execute.quotes import QuoteDesk
+from overround.execute.wanted import TargetSource
 from overround.layout.region import RegionKind
 from overround.shm.names import segment_name
 from overround.shm.segment import Segment
@@ -45,7 +46,12 @@ class QuoteRig(PlanRig):
 
     def open(self) -> None:
         super().open()
-        self.quotes = QuoteDesk(
+        self.quotes = self.desk()
+        self.core._run_id = self.run_id
+
+    def desk(self) -> QuoteDesk:
+        """What a process begins with."""
+        return QuoteDesk(
             self.store,
             self.core,
             self.markets,
@@ -55,7 +61,6 @@ class QuoteRig(PlanRig):
             epoch_ms=lambda: self.now_ms,
             run_id=self.run_id,
         )
-        self.core._run_id = self.run_id
 
     def restart(self) -> int:
         unknown = super().restart()

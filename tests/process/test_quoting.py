@@ -71,6 +71,8 @@ def test_a_killed_executor_goes_on_with_the_quotes_that_stand(rig: QuotingRig) -
     rig.until(lambda: rig.count(Value.RECONCILES) >= 3)
     left = {one["id"] for one in rig.me.signed("GET", "/data/orders")["data"]}
     assert left >= {one["id"] for one in standing}
+    # What was filled is not placed again beside what rests: the target was not written anew.
+    assert rig.yes_quotes() == [("ASK", ask, TEN), ("BID", bid, TEN // 2)]
     rig.targets.clear()
     rig.until(lambda: rig.resting() == [])
     rig.wait_settled()

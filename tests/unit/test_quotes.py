@@ -292,12 +292,88 @@ def test_a_restart_goes_on_with_the_quotes_it_finds(rig: QuoteRig) -> None:
     assert shown(rig.turn()) == [(0, 0, 4_600, TEN)]
 
 
+def test_what_was_filled_while_nobody_looked_is_not_placed_beside_what_rests(
+    rig: QuoteRig,
+) -> None:
+    rig.want((4_700, TEN))
+    (order,) = rig.turn()
+    rig.restart()
+    trade = maker_trade(order.order_id, INFO, size_lots=6 * SHARE)
+    rig.settlement.on_trade(trade)  # by the first comparison
+    rig.quotes = rig.desk()
+    rig.watch()
+    assert rig.turn(200) == []
+    rig.want((4_700, TEN))
+    assert shown(rig.turn()) == [(0, 0, 4_700, 6 * SHARE)]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the death", "after it"])
+def test_a_quote_filled_whole_is_not_placed_again_by_a_restart(rig: QuoteRig, after: bool) -> None:
+    rig.want((4_700, TEN))
+    (order,) = rig.turn()
+    trade = maker_trade(order.order_id, INFO, state=TradeState.CONFIRMED)
+    if not after:
+        rig.settlement.on_trade(trade)
+    rig.restart()
+    if after:
+        rig.settlement.on_trade(trade)
+        rig.quotes = rig.desk()
+        rig.watch()
+    assert rig.turn(200) == []
+    rig.want((4_700, TEN))
+    assert shown(rig.turn()) == [(0, 0, 4_700, TEN)]
+
+
+def test_what_was_filled_before_the_target_was_written_is_placed_by_a_restart(
+    rig: QuoteRig,
+) -> None:
+    rig.want((4_700, TEN))
+    (order,) = rig.turn()
+    trade = maker_trade(order.order_id, INFO, state=TradeState.CONFIRMED)  # long ago
+    rig.settlement.on_trade(trade)
+    rig.tick(10_000)
+    rig.want((4_700, TEN))
+    rig.restart()
+    assert shown(rig.turn()) == [(0, 0, 4_700, TEN)]
+
+
+def test_a_target_older_than_what_is_remembered_is_not_placed_from(rig: QuoteRig) -> None:
+    rig.want((4_700, TEN))
+    rig.tick(1)
+    rig.restart()
+    rig.store.retired = [object()]  # type: ignore[assignment]
+    assert rig.turn() == []
+    rig.want((4_700, TEN))
+    assert shown(rig.turn()) == [(0, 0, 4_700, TEN)]
+
+
 def test_quotes_of_another_run_are_cancelled(rig: QuoteRig) -> None:
     rig.want((4_700, TEN))
     (order,) = rig.turn()
     rig.run_id = RUN + 1
     rig.restart()
+    rig.want((4_700, TEN))
+    assert rig.turn() == []  # the old one still rests
     assert [one.order_id for one in rig.cancelled()] == [order.order_id]
+    assert shown(rig.turn()) == [(0, 0, 4_700, TEN)]
+
+
+def test_a_quote_that_turns_up_after_its_end_is_waited_for(rig: QuoteRig) -> None:
+    rig.want((4_700, TEN))
+    (order,) = rig.turn(answer="lost")
+    rig.tick(5_000)
+    rig.resolver.resolve(order, None, rig.now_ns)
+    assert order.state is OrderState.DONE
+    rig.turn()
+    assert rig.turn(10) == []  # one that failed rests for a while
+    rig.tick(1)
+    listed = order_event(order.order_id, INFO, OrderEvent.LISTING)
+    rig.resolver.sweep([listed], rig.now_ns)
+    assert (order.state, order.cancel_asked) == (OrderState.LIVE, True)
+    assert rig.turn(1_000) == []
+    event = order_event(order.order_id, INFO, OrderEvent.CANCELLATION)
+    rig.settlement.on_order(event)
+    assert shown(rig.turn(1_000)) == [(0, 0, 4_700, TEN)]
 
 
 def test_the_kill_latch_places_nothing_and_cancels_what_is_not_wanted(rig: QuoteRig) -> None:

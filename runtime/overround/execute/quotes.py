@@ -11,11 +11,10 @@ QUOTE: a restart finds them there and goes on with them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from typing import Final
 
 from overround.config.schema import Execute
 from overround.decide.risk import BookView
@@ -26,16 +25,15 @@ from overround.execute.markets import MarketInfo, Markets
 from overround.execute.news import News
 from overround.execute.order import Order, OrderState
 from overround.execute.store import Store
+from overround.execute.wanted import TargetSource, Wanted
 from overround.layout.intent import BUY, NO, OWN_SEQUENCE, SELL, YES, IntentFlag
-from overround.layout.target import TARGET, TargetFlag
+from overround.layout.target import TargetFlag
 from overround.ledger.records import IntentKey
 from overround.observe.metrics import Value
-from overround.shm.segment import Segment
-from overround.shm.slots import Slots
 from overround.units import PRICE_TICKS_MAX
 from overround.venues.contract import OrderType
 
-__all__ = ["RULES", "QuoteDesk", "TargetSource", "Wanted"]
+__all__ = ["RULES", "QuoteDesk"]
 
 BID, ASK = 0, 1
 ORDERS_SIDE_MAX: Final = 4
@@ -46,10 +44,17 @@ PAUSE_NS: Final = 500_000_000
 """Rest of a quote after an order of it was refused."""
 SEND_NS: Final = 1_000_000_000
 """A quote that could not leave within this is stale."""
+MATCH_SKEW_MS: Final = 3_000
+"""A trade may have been matched so much later than it says: whole seconds of another clock."""
+STRAYS_NS: Final = 100_000_000
+"""How often quotes are looked for that turned up after their end."""
+RETIRED_MAX: Final = 64
+"""Orders remembered of a quote after their end."""
 CLOCK_SKEW_S: Final = 5
 """Our clock may be this far behind the venue's when a GTD order states its end."""
 NS_PER_MS: Final = 1_000_000
 _PPM: Final = 1_000_000
+_QUOTE: Final = int(IntentFlag.QUOTE)
 
 RULES: Final = (
     ("the target's time is over, its strategy's process is silent or was replaced, its board was"
@@ -77,55 +82,17 @@ RULES: Final = (
     ("the target says GTD",
      "orders state the target's end to the venue: at least 185 s ahead, 60 s later than meant;"
      " what stands without an end is cancelled"),
-    ("the executor restarts in the same run", "its quotes are found in the journal and kept"),
-    ("the executor starts in another run", "quotes of the old one are cancelled"),
+    ("the executor restarts in the same run",
+     "its quotes are found in the journal and kept; what was filled since the target was written"
+     " is not placed again; where the journal does not tell, nothing is placed before the target"
+     " is written anew"),
+    ("the executor starts in another run",
+     "quotes of the old one are cancelled; nothing is placed in their markets before they are"
+     " gone"),
+    ("a quote turns up that was given up as never arrived",
+     "it is cancelled; nothing is placed in its market before it is gone"),
 )  # fmt: skip
 """(what is seen, what is done): the page is made from it."""
-
-
-class Wanted(NamedTuple):
-    """One target as it was read; prices of the YES token, 0 lots where a side is not wanted."""
-
-    strategy: int
-    bid_ticks: int
-    ask_ticks: int
-    bid_lots: int
-    ask_lots: int
-    flags: int
-    expires_ns: int
-    ingress_epoch: int
-
-    def side(self, side: int) -> tuple[int, int]:
-        """Return (ticks, lots) of BID or ASK."""
-        return (self.ask_ticks, self.ask_lots) if side else (self.bid_ticks, self.bid_lots)
-
-
-class TargetSource:
-    """The targets of one producer, read from its region."""
-
-    def __init__(self, segment: Segment, producer: int, lease_ns: int) -> None:
-        self.producer = producer
-        self._segment = segment
-        self._slots = Slots(segment, TARGET)
-        self._lease_ns = lease_ns
-        self._seen = np.zeros(segment.capacity, np.uint64)
-
-    def alive(self, now_ns: int) -> bool:
-        """Return whether the producer means what stands here."""
-        return self._segment.usable(now_ns, self._lease_ns)
-
-    def changed(self) -> list[tuple[int, Wanted]]:
-        """Return (market, target) of every slot written since the last call."""
-        records = self._slots.load_all()
-        # A slot whose writer is stuck reads as zero: it keeps what was read before.
-        new = (records["sequence"] != self._seen[: len(records)]) & (records["sequence"] != 0)
-        found = np.flatnonzero(new)
-        self._seen[found] = records["sequence"][found]
-        return [(int(index), _wanted(records[index])) for index in found]
-
-
-def _wanted(row: Any) -> Wanted:
-    return Wanted(*(int(row[name]) for name in Wanted._fields))
 
 
 @dataclass(slots=True)
@@ -137,6 +104,8 @@ class _Quote:
     orders: list[Order] = field(default_factory=list)
     filled: list[int] = field(default_factory=lambda: [0, 0])
     """Lots of each side filled by orders that have left the list."""
+    retired: deque[IntentKey] = field(default_factory=lambda: deque(maxlen=RETIRED_MAX))
+    """The last ones that have left the list."""
     base: list[int] = field(default_factory=lambda: [0, 0])
     """Lots of each side that were filled when the target was written."""
     due_ns: int = 0
@@ -173,6 +142,12 @@ class QuoteDesk:
         self._run_id = run_id
         self._sources: list[TargetSource] = []
         self._quotes: dict[tuple[int, int], _Quote] = {}
+        self._leaving: dict[int, list[Order]] = {}
+        """Orders of each market that are no quote of this run, until they are gone."""
+        self._past: dict[tuple[int, int], list[Order]] = {}
+        """What the journal has of each quote, until its target is read for the first time."""
+        self._watched_ns = 0
+        self._strays_ns = 0
 
     def watch(self, sources: Iterable[TargetSource]) -> int:
         """Follow these producers; adopt the quotes the journal has, cancel those of other runs.
@@ -181,21 +156,49 @@ class QuoteDesk:
         many quotes were adopted.
         """
         self._sources = list(sources)
-        known = {source.producer: source for source in self._sources}
+        self._watched_ns = self._strays_ns = self._clock()
+        for order in self._store.by_key.values():
+            place = self._place_of(order)
+            if place is not None and order.filled_lots:
+                self._past.setdefault(place[0], []).append(order)
+                if order.state is OrderState.DONE:
+                    quote = self._quotes.setdefault(*_new(place))
+                    quote.filled[_side(order)] += order.filled_lots
+        return self._adopt()
+
+    def _place_of(self, order: Order) -> tuple[tuple[int, int], TargetSource] | None:
+        """Return where a quote of this run belongs, None for any other order."""
+        intent = order.intent
+        if not intent.flags & _QUOTE or intent.run_id != self._run_id:
+            return None
+        source = next((one for one in self._sources if one.producer == intent.producer), None)
+        found = self._markets.find(intent.token)
+        if found is None or source is None:
+            return None
+        return (intent.producer, found[0].index), source
+
+    def _adopt(self) -> int:
+        """Take in the quotes that stand and nobody here knows of; return how many are ours."""
+        known = {order.key for quote in self._quotes.values() for order in quote.orders}
+        known |= {order.key for orders in self._leaving.values() for order in orders}
         adopted = 0
         for order in list(self._store.working.values()):
-            intent = order.intent
-            if not intent.flags & IntentFlag.QUOTE:
+            if not order.intent.flags & _QUOTE or order.key in known:
                 continue
-            found = self._markets.find(intent.token)
-            source = known.get(intent.producer) if intent.run_id == self._run_id else None
-            if found is None or source is None:
-                if order.state is not OrderState.CLOSED and not order.cancel_asked:
-                    self._core.request_cancel(order, "quote of an earlier run")
+            place = self._place_of(order)
+            if place is not None:
+                adopted += 1
+                quote = self._quotes.setdefault(*_new(place))
+                if order.key in quote.retired:  # counted when it was given up
+                    quote.retired.remove(order.key)
+                    quote.filled[_side(order)] -= order.filled_lots
+                quote.orders.append(order)
                 continue
-            adopted += 1
-            key = (intent.producer, found[0].index)
-            self._quotes.setdefault(key, _Quote(source)).orders.append(order)
+            found = self._markets.find(order.intent.token)
+            if found is not None:
+                self._leaving.setdefault(found[0].index, []).append(order)
+            if order.state is not OrderState.CLOSED and not order.cancel_asked:
+                self._core.request_cancel(order, "quote of an earlier run")
         return adopted
 
     def step(self) -> list[Submission]:
@@ -203,12 +206,17 @@ class QuoteDesk:
         if not self._core.ready:
             return []
         now_ns = self._clock()
+        if now_ns - self._strays_ns >= STRAYS_NS:
+            self._strays_ns = now_ns
+            self._adopt()
         for source in self._sources:
             for market, wanted in source.changed():
-                quote = self._quotes.setdefault((source.producer, market), _Quote(source))
+                key = (source.producer, market)
+                quote = self._quotes.setdefault(key, _Quote(source))
                 quote.wanted = wanted
                 quote.due_ns = 0
-                quote.base = [quote.filled_lots(BID), quote.filled_lots(ASK)]
+                quote.base = [self._filled_before(key, quote, wanted, side) for side in (BID, ASK)]
+                self._past.pop(key, None)
         messages: list[RingIntent] = []
         places: list[_Quote] = []
         for (_, market), quote in list(self._quotes.items()):
@@ -218,6 +226,24 @@ class QuoteDesk:
             messages += made
             places += [quote] * len(made)
         return self._place(messages, places)
+
+    def _filled_before(self, key: tuple[int, int], quote: _Quote, wanted: Wanted, side: int) -> int:
+        """Return the lots of a side that were filled before this target was written."""
+        filled = quote.filled_lots(side)
+        if wanted.updated_ns >= self._watched_ns:
+            return filled
+        if len(self._store.retired):
+            return filled - wanted.side(side)[1]  # who knows: as if all of it had been filled since
+        age_ms = (self._clock() - wanted.updated_ns) // NS_PER_MS
+        written_ms = self._epoch_ms() - age_ms
+        for order in self._past.get(key, ()):
+            if _side(order) != side:
+                continue
+            for fill, _ in self._store.positions.fills_of(order.order_id):
+                placed_since = order.intent.created_epoch_ms >= written_ms
+                if placed_since or fill.match_epoch_ms + MATCH_SKEW_MS >= written_ms:
+                    filled -= fill.size_lots
+        return filled
 
     # -- one market ------------------------------------------------------------------------
 
@@ -240,6 +266,9 @@ class QuoteDesk:
             return []
         if self._core.killed:
             return []
+        if self._is_left(market):
+            quote.due_ns = now_ns
+            return []
         made: list[RingIntent] = []
         for side in (BID, ASK):
             lots = self._missing(quote, info, side, wanted.side(side)[1])
@@ -255,15 +284,25 @@ class QuoteDesk:
         """Let go of orders that can trade no more; rest after one the venue or gate refused."""
         kept = []
         for order in quote.orders:
-            ended = order.state is OrderState.DONE
-            if not ended and not (order.state is OrderState.CLOSED and order.fills_complete):
+            if not _is_over(order):
                 kept.append(order)
                 continue
+            quote.retired.append(order.key)
             quote.filled[_side(order)] += order.filled_lots
             if not order.acknowledged:
                 quote.paused_ns = now_ns + PAUSE_NS
                 quote.due_ns = min(quote.due_ns, quote.paused_ns)
         quote.orders = kept
+
+    def _is_left(self, market: int) -> bool:
+        """Return whether an order that is no quote of this run may still rest in a market."""
+        if market not in self._leaving:
+            return False
+        left = [order for order in self._leaving[market] if not _is_over(order)]
+        self._leaving[market] = left
+        if not left:
+            del self._leaving[market]
+        return bool(left)
 
     def _void(self, quote: _Quote, info: MarketInfo, book: BookView, now_ns: int) -> bool:
         wanted = quote.wanted
@@ -386,6 +425,19 @@ class QuoteDesk:
             Submission(tuple(passed[start : start + LEGS_MAX]))
             for start in range(0, len(passed), LEGS_MAX)
         ]
+
+
+def _new(place: tuple[tuple[int, int], TargetSource]) -> tuple[tuple[int, int], _Quote]:
+    """Return a quote's key, and the quote as it begins."""
+    key, source = place
+    return key, _Quote(source)
+
+
+def _is_over(order: Order) -> bool:
+    """Return whether nothing of it can trade any more and all that it traded is known."""
+    if order.state is OrderState.DONE:
+        return True
+    return order.state is OrderState.CLOSED and order.fills_complete
 
 
 def _side(order: Order) -> int:

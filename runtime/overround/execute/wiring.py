@@ -27,12 +27,13 @@ from overround.execute.official import OfficialWire, V1Builder
 from overround.execute.permits import Permits
 from overround.execute.plans import PlanDesk
 from overround.execute.pool import OrderPool
-from overround.execute.quotes import QuoteDesk, TargetSource
+from overround.execute.quotes import QuoteDesk
 from overround.execute.recover import Recovery
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
 from overround.execute.venueview import Answers, VenueReader
+from overround.execute.wanted import TargetSource
 from overround.ledger.journal import Journal
 from overround.ledger.writer import Counts, LedgerWriter, Options
 from overround.shm.member import Member
