@@ -239,7 +239,7 @@ def test_a_long_journal_says_on_the_way_that_it_is_read(tmp_path: Path) -> None:
 def test_every_record_can_be_read_from_its_place_while_the_writer_goes_on(tmp_path: Path) -> None:
     places = {}
     records = [(1, b"x"), (2, bytes(1_900)), (3, bytes(2_100)), (4, bytes(60_000)), (5, b"")] * 3
-    with open_journal(tmp_path) as journal:
+    with Journal(tmp_path, segment_bytes=2**16, sync_policy="none") as journal:
         for kind, payload in records:
             sequence = journal.append(kind, payload)
             places[sequence] = journal.last_place
