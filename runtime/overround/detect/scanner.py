@@ -25,6 +25,7 @@ from overround.detect.columns import Columns
 from overround.detect.kernels import Kernels
 from overround.detect.legs import LegLoader, Shard
 from overround.detect.relations import compile_relations
+from overround.layout.board import BOARD
 from overround.layout.change import CHANGE
 from overround.observe.metrics import Histogram, Value
 from overround.shm.slots import Slots
@@ -82,6 +83,10 @@ class Scanner:
         self._threshold = limits.edge_min_micro_per_share * _EDGE_1E14_PER_MICRO
         self._records = np.zeros(BATCH_RECORDS, CHANGE)
         self._words = self._records.view(np.int64).reshape(BATCH_RECORDS, 8)
+        # Fields are taken once: a look at one of a record makes three objects.
+        self._market_of, self._version_of = self._records["market"], self._records["version"]
+        self._slot = np.zeros(1, BOARD)
+        self._slot_fields = self._slot["sequence"], self._slot["publish_ns"]
         self._markets = catalog.load_all()
         self._quiet_until_ns: dict[int, int] = {}
         self._declined: dict[int, tuple[int, ...]] = {}
@@ -184,10 +189,12 @@ class Scanner:
 
     def _time_newest(self, shard: Shard, count: int, now_ns: int) -> None:
         """Record publish-to-seen of the batch's last record, if its slot still holds it."""
-        newest = self._records[count - 1]
-        slot = shard.board.load(int(newest["market"]))
-        if slot is not None and int(slot["sequence"]) // 2 & 0xFFFFFFFF == int(newest["version"]):
-            age_ns = now_ns - int(slot["publish_ns"])
+        last = count - 1
+        sequence, published_ns = self._slot_fields
+        if not shard.board.load_into(self._market_of.item(last), self._slot):
+            return
+        if sequence.item() // 2 & 0xFFFFFFFF == self._version_of.item(last):
+            age_ns = now_ns - published_ns.item()
             if age_ns >= 0:  # published after this turn began: seen at once
                 self._meters.record(Histogram.PUBLISH_TO_SEEN, age_ns)
 
