@@ -9,29 +9,45 @@
 
 enum { TOKEN_YES = 1, TOKEN_NO = 2, CONDITION = 3 };
 
-void ovr_feed_count(struct ovr_feed *feed, uint32_t meter, uint64_t amount)
-{
-    if (amount == 0) {
-        return;
-    }
-    feed->counters[meter] += amount;
-    if (feed->config.meters != NULL) {
-        ovr_meter_add(feed->config.meters, meter, (int64_t)amount);
-    }
-}
-
 /* --- identifiers --------------------------------------------------------------------------- */
 
+static uint64_t load8(const char *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* Each word times an odd number of its own, all at once, and the sum mixed in the end. */
 static uint64_t hash_id(const char *id, size_t length)
 {
-    uint64_t hash = length * UINT64_C(0x9E3779B97F4A7C15);
-    for (size_t at = 0; at < length; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, id + at, length - at < 8 ? length - at : 8);
-        hash = (hash ^ word) * UINT64_C(0xFF51AFD7ED558CCD);
-        hash ^= hash >> 32;
+    const uint64_t odd = UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t hash = length, factor = odd;
+    size_t at = 0;
+    for (; at + 8 <= length; at += 8, factor += 2 * odd) {
+        hash += load8(id + at) * factor;
     }
-    return hash | 1;
+    if (length >= 8) {
+        hash += load8(id + length - 8) * factor; /* the rest, with some of what was before */
+    } else {
+        uint64_t word = 0;
+        memcpy(&word, id, length);
+        hash += word * factor;
+    }
+    hash = (hash ^ hash >> 32) * UINT64_C(0xFF51AFD7ED558CCD);
+    return (hash ^ hash >> 32) | 1;
+}
+
+static bool same_id(const char *a, const char *b, size_t length)
+{
+    if (length < 8) {
+        return memcmp(a, b, length) == 0;
+    }
+    uint64_t differ = load8(a + length - 8) ^ load8(b + length - 8);
+    for (size_t at = 0; at + 8 < length; at += 8) {
+        differ |= load8(a + at) ^ load8(b + at);
+    }
+    return differ == 0;
 }
 
 static const char *id_text(const struct ovr_feed *feed, const struct id_entry *entry)
@@ -48,11 +64,9 @@ static struct id_entry *find_id(const struct ovr_feed *feed, const char *id, siz
         if (entry->what == 0) {
             return entry;
         }
-        if (entry->hash == hash) {
-            const char *text = id_text(feed, entry);
-            if (strlen(text) == length && memcmp(text, id, length) == 0) {
-                return entry;
-            }
+        if (entry->hash == hash && entry->length == length &&
+            same_id(id_text(feed, entry), id, length)) {
+            return entry;
         }
     }
 }
@@ -70,10 +84,12 @@ struct market *ovr_feed_lookup(struct ovr_feed *feed, const char *id, size_t len
 
 static void enter_id(struct ovr_feed *feed, const char *id, uint32_t market, uint32_t what)
 {
-    struct id_entry *entry = find_id(feed, id, strlen(id));
-    entry->hash = hash_id(id, strlen(id));
+    size_t length = strlen(id);
+    struct id_entry *entry = find_id(feed, id, length);
+    entry->hash = hash_id(id, length);
     entry->market = market;
-    entry->what = what;
+    entry->what = (uint16_t)what;
+    entry->length = (uint16_t)length;
 }
 
 /* --- markets ------------------------------------------------------------------------------- */
@@ -102,6 +118,7 @@ static void init_market(struct ovr_feed *feed, uint32_t index, uint32_t tick_tic
     market->view.recipe.neg_risk = -1;
     ovr_ladder_init(&market->ladder, (char *)feed->ladders + (size_t)index * OVR_LADDER_BYTES,
                     tick_ticks != 0 ? tick_ticks : OVR_FEED_STEP_DEFAULT);
+    ovr_top_fill(market);
     feed->markets_count++;
     if (index >= feed->markets_end) {
         feed->markets_end = index + 1;

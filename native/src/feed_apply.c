@@ -50,18 +50,17 @@ static uint32_t yes_ticks(int outcome, uint32_t ticks)
     return outcome == 0 ? ticks : OVR_LADDER_GRID - ticks;
 }
 
-static void set_level(struct ovr_feed *feed, struct market *market, int outcome, int side,
-                      uint32_t ticks, int64_t size_lots)
+/* Returns whether that changed the ladder. */
+static bool set_level(struct ovr_feed *feed, struct market *market, int held, uint32_t price,
+                      int64_t size_lots)
 {
-    uint32_t price = yes_ticks(outcome, ticks);
-    int held = outcome == 0 ? side : 1 - side;
     int changed = ovr_ladder_set(&market->ladder, held, price, size_lots);
     if (changed < 0) {
         uint32_t step = ovr_ladder_fit(market->ladder.step, price);
         ovr_ladder_regrid(&market->ladder, step, feed->scratch);
         changed = ovr_ladder_set(&market->ladder, held, price, size_lots);
     }
-    market->dirty |= changed != 0;
+    return changed != 0;
 }
 
 /* --- whole books --------------------------------------------------------------------------- */
@@ -115,21 +114,25 @@ static void take_recipe(struct ovr_feed *feed, struct market *market,
     }
 }
 
+static void load_side(struct ovr_feed *feed, struct market *market, int outcome, int side,
+                      uint32_t first, uint32_t count)
+{
+    int held = outcome == 0 ? side : 1 - side;
+    for (uint32_t i = first; i < first + count; i++) {
+        const struct ovr_pm_change *level = &feed->batch->changes[i];
+        set_level(feed, market, held, yes_ticks(outcome, level->price_ticks), level->size_lots);
+    }
+}
+
 static void load_levels(struct ovr_feed *feed, struct market *market, int outcome,
                         const struct ovr_pm_event *event)
 {
-    const struct ovr_pm_change *changes = feed->batch->changes;
     uint32_t tick = market->view.recipe.tick_ticks;
     ovr_ladder_clear(&market->ladder);
     ovr_ladder_regrid(&market->ladder, tick != 0 ? tick : OVR_FEED_STEP_DEFAULT, feed->scratch);
-    for (uint32_t i = 0; i < event->count; i++) {
-        const struct ovr_pm_change *level = &changes[event->first + i];
-        set_level(feed, market, outcome, OVR_BID, level->price_ticks, level->size_lots);
-    }
-    for (uint32_t i = 0; i < event->asks_count; i++) {
-        const struct ovr_pm_change *level = &changes[event->asks_first + i];
-        set_level(feed, market, outcome, OVR_ASK, level->price_ticks, level->size_lots);
-    }
+    load_side(feed, market, outcome, OVR_BID, event->first, event->count);
+    load_side(feed, market, outcome, OVR_ASK, event->asks_first, event->asks_count);
+    ovr_top_fill(market);
 }
 
 /* Replace our book by a whole one; trust follows unless it is crossed. */
@@ -148,7 +151,7 @@ static void load_book(struct ovr_feed *feed, struct market *market, int outcome,
         market->changed_epoch_ms = event->venue_epoch_ms;
     }
     market->snapshot_sequence = feed->event_sequence;
-    memset(market->has_declared, 0, sizeof market->has_declared);
+    memset(market->declared_bits, 0, sizeof market->declared_bits);
     feed->result->books++;
     feed->result->levels += event->count + event->asks_count;
     ovr_feed_count(feed, OVR_METER_SNAPSHOTS, 1);
@@ -193,11 +196,11 @@ static void declare(struct market *market, int outcome, const struct ovr_pm_chan
 {
     int bid = outcome == 0 ? OVR_BID : OVR_ASK;
     if (change->flags & OVR_PM_HAS_BID) {
-        market->has_declared[outcome][bid] = true;
+        market->declared_bits[outcome][bid] = UINT16_MAX;
         market->declared[outcome][bid] = (uint16_t)yes_ticks(outcome, change->bid_ticks);
     }
     if (change->flags & OVR_PM_HAS_ASK) {
-        market->has_declared[outcome][1 - bid] = true;
+        market->declared_bits[outcome][1 - bid] = UINT16_MAX;
         market->declared[outcome][1 - bid] = (uint16_t)yes_ticks(outcome, change->ask_ticks);
     }
 }
@@ -213,7 +216,12 @@ static void apply_changes(struct ovr_feed *feed, const struct ovr_pm_event *even
             continue;
         }
         touch(feed, market, event->venue_epoch_ms);
-        set_level(feed, market, outcome, change->side, change->price_ticks, change->size_lots);
+        int held = outcome == 0 ? change->side : 1 - change->side;
+        uint32_t price = yes_ticks(outcome, change->price_ticks);
+        if (set_level(feed, market, held, price, change->size_lots)) {
+            market->dirty = true;
+            ovr_top_set(market, held, price, change->size_lots);
+        }
         declare(market, outcome, change);
         if (change->flags & OVR_PM_HAS_HASH) {
             ovr_hash_declare(feed, market, outcome, event->venue_epoch_ms, change->hash);

@@ -1,5 +1,5 @@
-/* The engine's own state, shared by feed.c (markets), feed_apply.c (events), feed_trust.c (bursts,
- * trust, hashes) and feed_publish.c (regions). */
+/* The engine's own state, shared by feed.c (markets), feed_apply.c (events), feed_top.c (the levels
+ * shown), feed_trust.c (bursts, trust, hashes) and feed_publish.c (regions). */
 #ifndef OVERROUND_FEED_INTERNAL_H
 #define OVERROUND_FEED_INTERNAL_H
 
@@ -62,18 +62,22 @@ struct market {
     uint64_t frame_stamp[2];
     uint32_t open_position;
     uint32_t pending_count;
-    uint16_t declared[2][2]; /* [outcome][side], in YES terms */
-    bool has_declared[2][2];
+    uint16_t declared[2][2];      /* [outcome][side], in YES terms */
+    uint16_t declared_bits[2][2]; /* all ones where one was declared */
     bool audited;
     bool dirty;       /* the ladder moved since the last publish */
     bool wants_resync;
+    struct ovr_board board;  /* what its slot is to show; the levels are always the ladder's best */
+    uint64_t stale_words;    /* bit n: word n of the image differs from the slot's */
+    uint64_t slot_sequence;  /* of our latest store */
     struct pending_hash pending[OVR_FEED_PENDING_MAX];
 };
 
 struct id_entry {
     uint64_t hash;
     uint32_t market;
-    uint32_t what; /* 0 free, 1 YES token, 2 NO token, 3 condition */
+    uint16_t what; /* 0 free, 1 YES token, 2 NO token, 3 condition */
+    uint16_t length;
 };
 
 struct ovr_feed {
@@ -109,8 +113,38 @@ struct market *ovr_feed_lookup(struct ovr_feed *feed, const char *id, size_t len
                                uint32_t *what);
 struct market *ovr_feed_learn(struct ovr_feed *feed, const struct ovr_pm_slice *condition,
                               const struct ovr_pm_slice *token, int *outcome);
-void ovr_feed_count(struct ovr_feed *feed, uint32_t meter, uint64_t amount);
 void ovr_feed_recipe_last(struct market *market, const char *text, size_t length);
+
+static inline void ovr_feed_count(struct ovr_feed *feed, uint32_t meter, uint64_t amount)
+{
+    if (amount != 0) {
+        feed->counters[meter] += amount;
+        if (feed->config.meters != NULL) {
+            ovr_meter_add(feed->config.meters, meter, (int64_t)amount);
+        }
+    }
+}
+
+/* feed_top.c */
+void ovr_top_fill(struct market *market);
+/* After a level of the ladder changed, in YES terms; size 0: it went. */
+void ovr_top_set(struct market *market, int side, uint32_t price_ticks, int64_t size_lots);
+
+/* Best prices, as ovr_ladder_best_bid and _ask tell them. */
+static inline uint32_t ovr_top_bid(const struct market *market)
+{
+    return market->board.bid_ticks[0];
+}
+
+static inline uint32_t ovr_top_ask(const struct market *market)
+{
+    return market->board.ask_ticks[0];
+}
+
+static inline bool ovr_book_crossed(const struct market *market)
+{
+    return ovr_top_bid(market) >= ovr_top_ask(market);
+}
 
 /* feed_trust.c */
 bool ovr_burst_begin(struct ovr_feed *feed, struct market *market, uint64_t venue_epoch_ms);
@@ -123,7 +157,6 @@ void ovr_hash_poll(struct ovr_feed *feed, struct market *market, int outcome,
                    uint64_t venue_epoch_ms, const uint8_t hash[20]);
 void ovr_hash_retry(struct ovr_feed *feed, struct market *market);
 void ovr_hash_expire(struct ovr_feed *feed, const struct market *market, uint64_t venue_epoch_ms);
-bool ovr_book_crossed(const struct market *market);
 void ovr_trust_gain(struct ovr_feed *feed, struct market *market);
 void ovr_trust_lose(struct ovr_feed *feed, struct market *market, uint32_t cause);
 void ovr_trust_prove(struct ovr_feed *feed, struct market *market, uint32_t proof);

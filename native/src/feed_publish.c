@@ -26,24 +26,11 @@ static uint32_t left_out(const struct market *market, int side)
     return held > BOARD_LEVELS ? held - BOARD_LEVELS : 0;
 }
 
-static uint16_t fill_side(const struct market *market, int side, uint16_t *ticks, int64_t *lots)
-{
-    struct ovr_level levels[BOARD_LEVELS];
-    uint32_t count = ovr_ladder_depth(&market->ladder, side, levels, BOARD_LEVELS);
-    for (uint32_t i = 0; i < count; i++) {
-        ticks[i] = levels[i].price_ticks;
-        lots[i] = levels[i].size_lots;
-    }
-    if (count == 0 && side == OVR_ASK) {
-        ticks[0] = OVR_LADDER_GRID;
-    }
-    return (uint16_t)count;
-}
-
-static void fill_board(const struct market *market, struct ovr_board *board)
+/* All but the levels, which feed_top.c keeps. */
+static void fill_head(struct market *market)
 {
     const struct ovr_feed_market *view = &market->view;
-    memset(board, 0, sizeof *board);
+    struct ovr_board *board = &market->board;
     board->market = view->index;
     board->status = view->status;
     board->tick_ticks = view->recipe.tick_ticks;
@@ -60,9 +47,19 @@ static void fill_board(const struct market *market, struct ovr_board *board)
     board->last_trade_side = view->last_trade_side;
     board->last_trade_lots = view->last_trade_lots;
     board->last_trade_epoch_ms = view->last_trade_epoch_ms;
-    board->bid_levels = fill_side(market, OVR_BID, board->bid_ticks, board->bid_lots);
-    board->ask_levels = fill_side(market, OVR_ASK, board->ask_ticks, board->ask_lots);
     board->truncated = left_out(market, OVR_BID) + left_out(market, OVR_ASK);
+}
+
+/* Store the image: its head, and of the levels what changed since. */
+static uint64_t store(struct ovr_feed *feed, struct market *market)
+{
+    enum { HEAD_WORDS = offsetof(struct ovr_board, bid_ticks) / 8 };
+    fill_head(market);
+    market->slot_sequence =
+        ovr_slot_update(feed->config.board, market->view.index, &market->board, HEAD_WORDS,
+                        market->stale_words, market->slot_sequence);
+    market->stale_words = 0;
+    return market->slot_sequence;
 }
 
 /* From the socket to the slot, for the frame at hand; a flush or a lost trust measures nothing. */
@@ -77,41 +74,35 @@ static void record_latency(struct ovr_feed *feed, const struct ovr_board *board)
 
 void ovr_publish_board(struct ovr_feed *feed, struct market *market)
 {
-    struct ovr_board board;
     if (feed->config.board != NULL) {
-        fill_board(market, &board);
-        ovr_slot_store(feed->config.board, market->view.index, &board);
+        store(feed, market);
     }
 }
 
 void ovr_publish_book(struct ovr_feed *feed, struct market *market)
 {
     const struct ovr_feed_market *view = &market->view;
-    struct ovr_board board;
     uint64_t sequence = 0;
     market->dirty = false;
     if (feed->config.board != NULL) {
-        fill_board(market, &board);
-        sequence = ovr_slot_store(feed->config.board, view->index, &board);
-        record_latency(feed, &board);
+        sequence = store(feed, market);
+        record_latency(feed, &market->board);
     }
     feed->result->published++;
     ovr_feed_count(feed, OVR_METER_PUBLISHED, 1);
     if (feed->config.changes == NULL) {
         return;
     }
-    uint32_t bid = ovr_ladder_best_bid(&market->ladder);
-    uint32_t ask = ovr_ladder_best_ask(&market->ladder);
     struct ovr_change change = {
         .recv_ns = view->last_data_ns,
         .market = view->index,
         .version = (uint32_t)(sequence / 2),
         .venue_epoch_ms = view->venue_epoch_ms,
-        .bid_ticks = (uint16_t)bid,
-        .ask_ticks = (uint16_t)ask,
+        .bid_ticks = (uint16_t)ovr_top_bid(market),
+        .ask_ticks = (uint16_t)ovr_top_ask(market),
         .flags = flags_of(market),
-        .bid_lots = ovr_ladder_get(&market->ladder, OVR_BID, bid),
-        .ask_lots = ovr_ladder_get(&market->ladder, OVR_ASK, ask),
+        .bid_lots = market->board.bid_lots[0],
+        .ask_lots = market->board.ask_lots[0],
         .event_sequence = view->event_sequence,
     };
     ovr_broadcast_publish(feed->config.changes, &change);

@@ -5,11 +5,6 @@
 
 /* --- trust --------------------------------------------------------------------------------- */
 
-bool ovr_book_crossed(const struct market *market)
-{
-    return ovr_ladder_best_bid(&market->ladder) >= ovr_ladder_best_ask(&market->ladder);
-}
-
 void ovr_trust_prove(struct ovr_feed *feed, struct market *market, uint32_t proof)
 {
     market->view.proof = (uint16_t)proof;
@@ -285,25 +280,26 @@ void ovr_hash_expire(struct ovr_feed *feed, const struct market *market, uint64_
 
 /* --- bursts -------------------------------------------------------------------------------- */
 
+/* The four declared prices and their bits, each in one word: [outcome][side]. */
+_Static_assert(sizeof((struct market *)0)->declared == 8, "four of 16 bits");
+
 static bool agrees(const struct market *market)
 {
-    uint32_t best[2] = {ovr_ladder_best_bid(&market->ladder),
-                        ovr_ladder_best_ask(&market->ladder)};
-    for (int outcome = 0; outcome < 2; outcome++) {
-        for (int side = 0; side < 2; side++) {
-            if (market->has_declared[outcome][side] &&
-                market->declared[outcome][side] != best[side]) {
-                return false;
-            }
-        }
-    }
-    return true;
+    uint16_t best[4] = {(uint16_t)ovr_top_bid(market), (uint16_t)ovr_top_ask(market)};
+    uint64_t ours, declared, bits;
+    best[2] = best[0];
+    best[3] = best[1];
+    memcpy(&ours, best, sizeof ours);
+    memcpy(&declared, market->declared, sizeof declared);
+    memcpy(&bits, market->declared_bits, sizeof bits);
+    return ((ours ^ declared) & bits) == 0;
 }
 
 static bool declared_any(const struct market *market)
 {
-    return market->has_declared[0][0] || market->has_declared[0][1] ||
-           market->has_declared[1][0] || market->has_declared[1][1];
+    uint64_t bits;
+    memcpy(&bits, market->declared_bits, sizeof bits);
+    return bits != 0;
 }
 
 static void burst_close(struct ovr_feed *feed, struct market *market)
@@ -313,7 +309,7 @@ static void burst_close(struct ovr_feed *feed, struct market *market)
     feed->markets[last].open_position = market->open_position;
     market->view.burst_open = 0;
     market->pending_count = 0;
-    memset(market->has_declared, 0, sizeof market->has_declared);
+    memset(market->declared_bits, 0, sizeof market->declared_bits);
 }
 
 /* Enter the burst of a timestamp, ending an earlier one. False: older than the snapshot. */

@@ -28,6 +28,31 @@ uint64_t ovr_slot_store(void *base, uint64_t index, const void *record)
     return odd + 1;
 }
 
+uint64_t ovr_slot_update(void *base, uint64_t index, const void *record, uint32_t head_words,
+                         uint64_t changed, uint64_t last)
+{
+    struct ovr_segment *segment = base;
+    if (last == 0 || index >= segment->capacity) {
+        return ovr_slot_store(base, index, record);
+    }
+    ovr_word *shared = ovr_segment_record(segment, index);
+    uint64_t sequence = atomic_load_explicit(&shared[0], memory_order_relaxed);
+    if (sequence != last) {
+        return ovr_slot_store(base, index, record);
+    }
+    atomic_store_explicit(&shared[0], sequence + 1, memory_order_relaxed);
+    /* SYNC(slot): odd before payload, as in ovr_slot_store. */
+    atomic_thread_fence(memory_order_release);
+    ovr_words_store(shared + 1, (const unsigned char *)record + 8, head_words - 1);
+    for (uint64_t left = changed; left != 0; left &= left - 1) {
+        unsigned word = (unsigned)__builtin_ctzll(left);
+        ovr_words_store(shared + word, (const unsigned char *)record + 8 * (size_t)word, 1);
+    }
+    /* SYNC(slot): payload before even. */
+    atomic_store_explicit(&shared[0], sequence + 2, memory_order_release);
+    return sequence + 2;
+}
+
 int64_t ovr_slot_append(void *base, const void *record)
 {
     struct ovr_segment *segment = base;

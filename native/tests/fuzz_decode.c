@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/feed_internal.h"
 #include "overround/decode_polymarket.h"
 #include "overround/feed.h"
 
@@ -64,6 +65,20 @@ static void check_batch(const char *frame, size_t size)
     }
 }
 
+/* What the slot is to show is what the ladder holds. */
+static void check_top(const struct ovr_board *board, int side, const uint16_t *ticks,
+                      const int64_t *lots, uint32_t count)
+{
+    enum { SHOWN = 16 };
+    const uint16_t *shown = side == 0 ? board->bid_ticks : board->ask_ticks;
+    const int64_t *shown_lots = side == 0 ? board->bid_lots : board->ask_lots;
+    MUST((side == 0 ? board->bid_levels : board->ask_levels) == (count < SHOWN ? count : SHOWN));
+    for (uint32_t i = 0; i < SHOWN; i++) {
+        MUST(shown[i] == (i < count ? ticks[i] : side == 1 && i == 0 ? OVR_LADDER_GRID : 0));
+        MUST(shown_lots[i] == (i < count ? lots[i] : 0));
+    }
+}
+
 /* Books must hold together whatever came: sides counted right, walked in order. */
 static void check_books(void)
 {
@@ -77,6 +92,7 @@ static void check_books(void)
                 MUST(lots[i] > 0);
                 MUST(i == 0 || (side == 0 ? ticks[i] < ticks[i - 1] : ticks[i] > ticks[i - 1]));
             }
+            check_top(&feed->markets[index].board, side, ticks, lots, count);
         }
     }
 }

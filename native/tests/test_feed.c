@@ -132,6 +132,70 @@ static void a_published_book_is_in_its_slot_before_its_record_is_in_the_ring(voi
     ovr_feed_destroy(rig.feed);
 }
 
+/* The slot of market 3 shows the best sixteen levels that the feed tells. */
+static void check_slot(void)
+{
+    enum { SHOWN = 16, ALL = 128 };
+    struct ovr_board slot;
+    CHECK(ovr_slot_load(rig.board, 3, &slot) == 0);
+    uint32_t counts[2];
+    for (int side = 0; side < 2; side++) {
+        uint16_t ticks[ALL];
+        int64_t lots[ALL];
+        const uint16_t *shown = side == 0 ? slot.bid_ticks : slot.ask_ticks;
+        const int64_t *shown_lots = side == 0 ? slot.bid_lots : slot.ask_lots;
+        uint32_t count = ovr_feed_levels(rig.feed, 3, 0, side, ticks, lots, ALL);
+        counts[side] = count > SHOWN ? SHOWN : count;
+        for (uint32_t i = 0; i < SHOWN; i++) {
+            uint16_t end = side == 1 && i == 0 ? 10000 : 0;
+            CHECK(shown[i] == (i < count ? ticks[i] : end));
+            CHECK(shown_lots[i] == (i < count ? lots[i] : 0));
+        }
+        slot.truncated -= count - counts[side];
+    }
+    CHECK(slot.bid_levels == counts[0] && slot.ask_levels == counts[1] && slot.truncated == 0);
+}
+
+/* One level of YES, or of NO, anywhere on its side; a third of them go. */
+static void random_change(unsigned n)
+{
+    char text[512];
+    unsigned side = (unsigned)rand() % 2, cent = (unsigned)rand() % 45 + (side ? 53 : 2);
+    unsigned size = rand() % 3 == 0 ? 0 : (unsigned)rand() % 1000 + 1, no = (unsigned)rand() % 2;
+    snprintf(text, sizeof text,
+             "{\"market\":\"" MARKET "\",\"price_changes\":[{\"asset_id\":\"%s\",\"price\":"
+             "\"0.%02u\",\"size\":\"%u\",\"side\":\"%s\"}],\"timestamp\":\"%u\","
+             "\"event_type\":\"price_change\"}",
+             no ? NO : YES, no ? 100 - cent : cent, size, side ^ no ? "SELL" : "BUY", 2000 + n);
+    frame(text, strlen(text));
+    CHECK(rig.result.changes == 1 && rig.result.malformed == 0);
+}
+
+static void the_slot_shows_the_best_levels_whatever_changes(void)
+{
+    enum { CHANGES = 20000 };
+    static const struct ovr_board blank;
+    build(0);
+    frame(opening, sizeof opening - 1);
+    check_slot();
+    srand(11);
+    for (unsigned n = 0; n < CHANGES; n++) {
+        if (n % 1000 == 500) { /* somebody else repaired it: the next store is a whole one */
+            ovr_slot_store(rig.board, 3, &blank);
+            do {
+                random_change(n);
+            } while (rig.result.published == 0);
+        } else {
+            random_change(n);
+        }
+        if (n % 5000 == 4999) {
+            frame(opening, sizeof opening - 1); /* late, for a trusted book: nothing changes */
+        }
+        check_slot();
+    }
+    ovr_feed_destroy(rig.feed);
+}
+
 static void steady_frames_allocate_nothing(void)
 {
     static const char trade[] =
@@ -196,6 +260,7 @@ static void every_cut_of_a_frame_is_counted_and_survived(void)
 int main(void)
 {
     RUN(a_published_book_is_in_its_slot_before_its_record_is_in_the_ring);
+    RUN(the_slot_shows_the_best_levels_whatever_changes);
     RUN(steady_frames_allocate_nothing);
     RUN(a_full_tap_is_told_and_the_books_go_on);
     RUN(every_cut_of_a_frame_is_counted_and_survived);

@@ -21,6 +21,12 @@
  * sequence, or 0 if the index is out of range. */
 uint64_t ovr_slot_store(void *base, uint64_t index, const void *record);
 
+/* Stores the first `head_words` words of `record`, and of the others those whose bit in `changed`
+ * is set (bit n: word n): the slot holds the rest since the store that returned `last`. If it was
+ * written since then, or `last` is 0, everything is stored. Returns as ovr_slot_store does. */
+uint64_t ovr_slot_update(void *base, uint64_t index, const void *record, uint32_t head_words,
+                         uint64_t changed, uint64_t last);
+
 /* Stores at the high-water mark; returns the index, or -ENOSPC. */
 int64_t ovr_slot_append(void *base, const void *record);
 
