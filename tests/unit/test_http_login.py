@@ -111,6 +111,26 @@ async def test_another_key_is_used_for_cancels_only(monkeypatch: pytest.MonkeyPa
     keeper.tasks[0].cancel()
 
 
+async def test_another_key_is_taken_up_once_the_venue_accepts_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keeper = Keeper(monkeypatch, key_answer("another"), NO, key_answer("another"), OK)
+    taken: list[str] = []
+
+    def adopt(credentials: Credentials) -> None:
+        assert keeper.why()  # no order leaves before all of it is changed
+        taken.append(credentials.api_key)
+
+    keeper.keeper.adopt = adopt
+    keeper.keeper.refused()
+    await keeper.tasks[0]
+    assert (taken, keeper.why(), keeper.slept) == (["another"], "", [1])
+    keeper.caller.script = [key_answer("another"), OK]
+    keeper.keeper.refused()
+    await keeper.tasks[1]
+    assert (taken, keeper.why()) == (["another"], "")  # it is the usual one by now
+
+
 class Clocks:
     def __init__(self, venue_ms: int, *, took_ms: int = 0, limit_ms: int = 2_000) -> None:
         self.told = Told()

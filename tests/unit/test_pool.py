@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
-from oracle.desk import KEY, OWNER, SHARE, Desk, S, market, rejected
+from oracle.desk import KEY, OWNER, SHARE, Desk, S, market, rejected, taker_trade
 from overround.decide.risk import BookView, RefusalCode
 from overround.errors import InvariantError
 from overround.execute.build import OrderBuilder
 from overround.execute.order import OrderState
 from overround.execute.pool import SHAPES_MAX, OrderPool, Ready
+from overround.execute.wiring import use_key
 from overround.layout.intent import IntentFlag
 from overround.ledger.journal import replay
 from overround.ledger.records import Kind, Pooled, PoolVoid, Sent, Signed, decode, encode
@@ -189,6 +192,29 @@ def test_everything_is_voided_when_the_credentials_change(desk: PoolDesk) -> Non
     desk.pool.clear("credentials changed")
     assert len(desk.pool) == 0
     assert desk.pool.voided == {"credentials changed": 5}
+
+
+def test_another_api_key_is_in_everything_that_is_signed_from_then_on(desk: PoolDesk) -> None:
+    new = "0c0ffee0-0000-4000-8000-00000000beef"
+    desk.pool._builder = desk.core.builder  # as wiring has it
+    desk.learn()
+    before = [ready.sealed.body for ready in desk.ready()]
+    assert before
+    assert all(OWNER.encode() in body for body in before)
+    parts: Any = SimpleNamespace(core=desk.core, settlement=desk.settlement, pool=desk.pool)
+    use_key(parts, new)
+    assert desk.pool.voided == {"key changed": len(before)}
+    desk.send(desk.intent(1))
+    desk.core.tell()
+    desk.fill()
+    desk.send(desk.intent(2))
+    bodies = [one.body for one in desk.records(Kind.SIGNED)[1:]]
+    bodies += [ready.sealed.body for ready in desk.ready()]
+    assert all(new.encode() in body and OWNER.encode() not in body for body in bodies)
+    assert last_signed(desk).pool > 0  # the pool serves again
+    order_id = last_signed(desk).order_id
+    trade = msgspec.structs.replace(taker_trade(order_id, market(3)), owner=new)
+    assert desk.settlement.on_trade(trade) >= 1
 
 
 def test_a_restart_uses_nothing_of_the_dead_process(desk: PoolDesk) -> None:

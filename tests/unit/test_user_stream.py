@@ -32,6 +32,8 @@ class Line:
         self.compared = 0
         self.trust = ChannelTrust(self.told, self.clock)
         self.settings = settings
+        self.key = MINE
+        self.stream: UserStream
 
     def clock(self) -> int:
         self.now += 1
@@ -64,12 +66,12 @@ async def stream_to(script: Script, **settings: int) -> AsyncIterator[Line]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0][:2]
-    stream = UserStream(
+    stream = line.stream = UserStream(
         f"ws://{host}:{port}/ws/user", line.settings, line.told, random=Random(1),
         on_events=lambda _: None, on_connected=line.connected, trust=line.trust,
     )  # fmt: skip
     async with aiohttp.ClientSession() as session:
-        task = asyncio.create_task(stream.run(session, lambda: MINE))
+        task = asyncio.create_task(stream.run(session, lambda: line.key))
         try:
             yield line
         finally:
@@ -119,6 +121,19 @@ async def test_a_venue_that_answers_no_ping_is_dead() -> None:
         assert {v.get("reason") for _, v in line.told.lines} == {"silent for 100 ms"}
         assert line.compared >= 2  # each connection asks for what it may have missed
         hush.set()
+
+
+async def test_a_renewed_login_names_the_key_of_that_moment() -> None:
+    async def script(socket: web.WebSocketResponse, _: int) -> None:
+        await pongs(socket)
+
+    async with stream_to(script, reconnect_delay_ms=1) as line:
+        await until(lambda: line.trust.standing is Standing.CONNECTED)
+        line.key = Credentials("another", "c2VjcmV0", "ff")
+        await line.stream.renew()
+        await until(lambda: len(line.logins) >= 2)
+        await until(lambda: line.compared >= 2)
+    assert ["mine" in line.logins[0], "another" in line.logins[1]] == [True, True]
 
 
 async def test_pings_are_sent_while_the_venue_talks() -> None:

@@ -17,6 +17,7 @@ from overround.units import MICRO_PER_UNIT
 from overround.venues.contract import OrderType
 from overround.venues.polymarket.amounts import limit_amounts, taking_amounts
 from overround.venues.polymarket.fees import fee_micro
+from overround.venues.polymarket.forms import OrderForm
 from overround.venues.polymarket.orders import (
     Domain,
     OrderParams,
@@ -95,6 +96,8 @@ class Sealed(NamedTuple):
 
 _POST_ONLY: Final = int(IntentFlag.POST_ONLY)
 ORDER_TYPES: Final = tuple(OrderType)
+FORMS_MAX: Final = 1_024
+"""Kinds of orders whose form is kept, 2 KB each."""
 _token_id = lru_cache(maxsize=4096)(int)
 
 
@@ -120,6 +123,7 @@ class OrderBuilder:
         self._type = SignatureType(signature_type)
         self._maker = funder or signer.address
         self._last: tuple[Intent, MarketInfo, Signed] | None = None
+        self._forms: dict[tuple[int, int, int, int, int], tuple[MarketInfo, OrderForm]] = {}
         self._named = self._maker if self._type is SignatureType.POLY_1271 else signer.address
 
     @property
@@ -136,6 +140,12 @@ class OrderBuilder:
     def owner(self) -> str:
         """API key that orders are placed under."""
         return self._owner
+
+    def use_owner(self, owner: str) -> None:
+        """Place orders under another API key from now on; what is signed already names the old."""
+        self._owner = owner
+        self._last = None
+        self._forms.clear()
 
     def prepare(self, intent: Intent, market: MarketInfo, tick_ticks: int) -> Prepared:
         """Return the amounts; OrderError if the venue could not take such an order."""
@@ -209,17 +219,12 @@ class OrderBuilder:
         expiration_s: int = 0,
     ) -> Sealed:
         """Sign an order whose salt follows from ``key``; the same input gives the same bytes."""
-        params = OrderParams(
-            order_salt(f"{key}:{self._signer.address}".encode()),
-            self._maker,
-            self._named,
-            _token_id(market.token(terms.outcome)),
-            prepared.maker_micro,
-            prepared.taker_micro,
-            terms.side,
-            int(self._type),
-            timestamp_ms,
-        )
+        salt = order_salt(f"{key}:{self._signer.address}".encode())
+        maker, taker = prepared.maker_micro, prepared.taker_micro
+        if terms.order_type != OrderType.GTD and self._type is not SignatureType.POLY_1271:
+            order_id, body = self._form(market, terms).fill(salt, maker, taker, timestamp_ms)
+            return Sealed(order_id, salt, timestamp_ms, body)
+        params = self._params(salt, maker, taker, timestamp_ms, market, terms)
         signed = self._signer.sign(params, _domain(market, self._chain_id))
         body = order_body(
             signed,
@@ -228,4 +233,36 @@ class OrderBuilder:
             expiration_s=expiration_s,
             post_only=terms.flags & _POST_ONLY != 0,
         )
-        return Sealed(signed.order_id, params.salt, timestamp_ms, body)
+        return Sealed(signed.order_id, salt, timestamp_ms, body)
+
+    def _params(
+        self, salt: int, maker: int, taker: int, timestamp_ms: int, market: MarketInfo, terms: Terms
+    ) -> OrderParams:
+        return OrderParams(
+            salt,
+            self._maker,
+            self._named,
+            _token_id(market.token(terms.outcome)),
+            maker,
+            taker,
+            terms.side,
+            int(self._type),
+            timestamp_ms,
+        )
+
+    def _form(self, market: MarketInfo, terms: Terms) -> OrderForm:
+        """Return what all orders of this market and kind have in common."""
+        post_only = terms.flags & _POST_ONLY
+        place = (market.index, terms.outcome, terms.side, terms.order_type, post_only)
+        found = self._forms.get(place)
+        if found is not None and found[0] is market:
+            return found[1]
+        form = OrderForm(
+            self._signer.key, self._params(0, 0, 0, 0, market, terms),
+            _domain(market, self._chain_id), self._owner, ORDER_TYPES[terms.order_type],
+            post_only=post_only != 0,
+        )  # fmt: skip
+        if len(self._forms) >= FORMS_MAX:
+            self._forms.clear()
+        self._forms[place] = market, form
+        return form

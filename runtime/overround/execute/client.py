@@ -177,6 +177,10 @@ class VenueClient:
     def credentials(self, credentials: Credentials | None) -> None:
         self._encode.credentials = credentials
 
+    def on_new_key(self, adopt: Callable[[Credentials], None]) -> None:
+        """Say who takes up another key, should the venue give one: orders stop without."""
+        self._login.adopt = adopt
+
     def order_head(self) -> tuple[bytes, bytes]:
         """Return what the requests of all orders have in common; see ``RequestEncoder``."""
         return self._encode.order_head()

@@ -42,6 +42,7 @@ from overround.execute.wiring import (
     projection,
     signer_of,
     target_sources,
+    use_key,
     venue_client,
 )
 from overround.ledger.export import write_ledger
@@ -55,6 +56,7 @@ from overround.shm.member import Member
 from overround.shm.meters import Meters
 from overround.shm.slots import Slots
 from overround.shm.spsc import SpscConsumer
+from overround.venues.polymarket.auth import Credentials
 
 __all__ = ["JOURNAL_FOLDER", "LEDGER_FILE", "run"]
 
@@ -235,16 +237,7 @@ class ExecutorProcess:
     def _trade(self, client: VenueClient) -> None:
         settings, parts = self._settings, self._parts
         if not self._shadow:
-            stream = UserStream(
-                settings.venue.ws_user_url,
-                settings.ingress,
-                self._news,
-                random=Random(self._member.run_id),
-                on_events=parts.settlement.apply,
-                on_connected=self._compare.set,
-                trust=parts.desk.trust,
-            )
-            self._spawn(stream.run(client.session, lambda: client.credentials))
+            self._listen(client)
             self._spawn(parts.desk.settle_doubts())
             self._spawn(self._compare_loop())
         if settings.execute.journal_sync == "batch":
@@ -287,6 +280,28 @@ class ExecutorProcess:
         for watch in self._watches:
             watch.start()
         self._member.ready()
+
+    def _listen(self, client: VenueClient) -> None:
+        """Follow the user channel, with another key should the venue give one."""
+        settings, parts = self._settings, self._parts
+        stream = UserStream(
+            settings.venue.ws_user_url,
+            settings.ingress,
+            self._news,
+            random=Random(self._member.run_id),
+            on_events=parts.settlement.apply,
+            on_connected=self._compare.set,
+            trust=parts.desk.trust,
+        )
+        self._spawn(stream.run(client.session, lambda: client.credentials))
+
+        def take_up(credentials: Credentials) -> None:
+            self._log.warning("the venue gave another API key: trading goes on with it")
+            use_key(parts, credentials.api_key)
+            self._spawn(stream.renew())
+            self._compare.set()
+
+        client.on_new_key(take_up)
 
     @property
     def _parts(self) -> Parts:

@@ -60,6 +60,10 @@ class Settlement:
         self._matched_ns: dict[tuple[str, str], int] = {}
         self._strangers: set[str] = set()
 
+    def use_owner(self, owner: str) -> None:
+        """Take up another API key; trades of the old one are known by the wallet."""
+        self._owner = owner
+
     def apply(self, events: Sequence[UserOrder | UserTrade]) -> None:
         """Apply the events of one frame."""
         for event in events:

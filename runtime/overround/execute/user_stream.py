@@ -51,6 +51,7 @@ class UserStream:
         self._on_events = on_events
         self._on_connected = on_connected
         self._trust = trust
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._since_ns = 0
         """When this connection gave its first answer to our login, of any kind; 0 before."""
 
@@ -79,12 +80,18 @@ class UserStream:
             await asyncio.sleep(self._random.uniform(0, delay_ms / 1_000))
             delay_ms = min(2 * delay_ms, self._settings.reconnect_delay_max_ms)
 
+    async def renew(self) -> None:
+        """Hang up, so that the next login is made with the credentials as they are by then."""
+        if self._socket is not None:
+            await self._socket.close()
+
     async def _connection(self, session: aiohttp.ClientSession, credentials: Credentials) -> str:
         """Live through one connection; return why it ended."""
         self._since_ns = 0
         async with asyncio.timeout(self._settings.pong_timeout_ms / 1_000):
             socket = await session.ws_connect(self._url, max_msg_size=FRAME_BYTES_MAX)
         async with socket:
+            self._socket = socket
             await socket.send_str(user_hello(credentials))
             await socket.send_str(PING)  # answered in order: then it listens
             return await self._listen(socket)

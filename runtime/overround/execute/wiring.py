@@ -41,7 +41,16 @@ from overround.shm.process import forbid_core_dumps
 from overround.venues.polymarket.auth import Signer
 from overround.venues.polymarket.orders import OrderSigner
 
-__all__ = ["Parts", "build", "permits", "projection", "signer_of", "target_sources", "venue_client"]
+__all__ = [
+    "Parts",
+    "build",
+    "permits",
+    "projection",
+    "signer_of",
+    "target_sources",
+    "use_key",
+    "venue_client",
+]
 
 
 class Parts(NamedTuple):
@@ -211,6 +220,14 @@ def build(
     return Parts(core, settlement, resolver, desk, *carriers, pool)
 
 
+def use_key(parts: Parts, api_key: str) -> None:
+    """Trade under another API key from now on; what was signed ahead under the old one is void."""
+    parts.core.builder.use_owner(api_key)
+    parts.settlement.use_owner(api_key)
+    if parts.pool is not None:
+        parts.pool.clear("key changed")
+
+
 def permits(
     settings: Settings,
     client: VenueClient,
@@ -221,14 +238,13 @@ def permits(
     spawn: Callable[[Coroutine[Any, Any, None]], None],
     trip: Callable[[str], None],
 ) -> Permits | None:
-    """Return what lets pooled orders out in one call: if wanted, over our own connections only.
+    """Return what lets orders out in one call: if wanted, over our own connections only.
 
     Not with ``journal_sync = "record"``: the call writes records and waits for no disk.
     """
     execute = settings.execute
     wanted = execute.pool_permits and execute.client == "native"
-    wanted = wanted and execute.journal_sync != "record"
-    if parts.pool is None or not wanted:
+    if not wanted or execute.journal_sync == "record" or settings.mode is Mode.SHADOW:
         return None
     return Permits(
         parts.core,

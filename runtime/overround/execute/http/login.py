@@ -1,8 +1,8 @@
 """A login that the venue refuses: derived again and tried, while orders wait for the proof.
 
-The key that the wallet and nonce give is the same for ever, unless the venue has revoked it. A
-new key would be another owner than the one in signed orders and in trades, so with another key
-only cancels are sent; a start of the executor takes it up.
+The key that the wallet and nonce give is the same for ever, unless it was revoked and made anew.
+Another key is another owner than the one in signed orders and in trades: who trades with it has
+to take it up (``adopt``) before orders go on; until then, or where nobody does, only cancels do.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class LoginKeeper:
         guard: Guard,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
+        self.adopt: Callable[[Credentials], None] | None = None
+        """Takes up another key that the venue has just accepted, in this very turn."""
         self._caller = caller
         self._guard = guard
         self._spawn = spawn
@@ -77,7 +79,13 @@ class LoginKeeper:
         answer = await caller.call(rest.derive_api_key())
         credentials = decode_credentials(answer.status, answer.body)
         caller.credentials = credentials
-        if credentials.api_key != self._owner:
+        other = credentials.api_key != self._owner
+        if other and self.adopt is None:
             return "the venue gave another key: start the executor again to trade with it"
         answer = await caller.call(rest.api_keys())
-        return "" if answer.status == 200 else f"the key is refused: HTTP {answer.status}"
+        if answer.status != 200:
+            return f"the key is refused: HTTP {answer.status}"
+        if other and self.adopt is not None:
+            self.adopt(credentials)
+            self._owner = credentials.api_key
+        return ""

@@ -86,7 +86,8 @@ ROWS: dict[Trouble, Row] = {
     Trouble.LOGIN: Row(
         "the venue refuses our login", "HTTP 401 to a request with an API key", Hold.ORDERS, 1, 30,
         "orders stop; the key is derived again and tried, at once and then after 1 s, doubling "
-        "to 30 s; orders go on when it is accepted and is the same key",
+        "to 30 s; orders go on when it is accepted; another key than before is taken up: what was "
+        "signed ahead is void, the user channel logs in anew, the venue is compared",
     ),
     Trouble.DNS: Row(
         "the venue's name is not known", "the resolver fails", Hold.ORDERS, 0, 0,
