@@ -19,16 +19,26 @@ ORDERS_PER_ROUND = 25
 OFFICIAL = "py-clob-client-v2"
 PATIENCE_S = 300
 ROWS = {
-    "order_pooled": ("pooled", "floor"), "order_unpooled": ("unpooled", "client"),
+    "order_pooled": ("pooled", "floor"), "order_unpooled": ("unpooled", "client_sent"),
     "order_sign": ("sign", "bare"),
 }  # fmt: skip
 """Row to the names of its subject and of its floor in bench_order."""
 SAID = {
     "order_pooled": "let out by a permit; ring read, gate, three records, HMAC, one send",
-    "order_unpooled": "gate, store and journal are in ours and not in the client's; the floor is "
-    "the client's time for amounts, signature, body and headers",
+    "order_unpooled": "the floor is the client's create_and_post_order up to the last byte, to the "
+    "same socket; ring, gate, store and journal are in ours alone",
     "order_sign": "typed-data digest of one order and a recoverable signature",
 }
+BESIDE = {
+    "order_pooled": {"judged": "without a permit"},
+    "order_unpooled": {
+        "burst": "right behind another order", "submit": "nothing sent",
+        "ordinary": "without a permit", "build": "amounts, signature, body and headers alone",
+    },
+    "order_sign": {},
+}  # fmt: skip
+"""Rows of bench_order that are told beside, in its own order."""
+CLIENTS = {"client_sent": OFFICIAL, "client": f"{OFFICIAL}, build, sign and headers alone"}
 CAUSES = {
     "order_pooled": "Python between the ring and the native call",
     "order_unpooled": "risk gate, order store and journal records are ours alone",
@@ -57,15 +67,14 @@ def order_row(name: str, taken: dict[str, list[float]], rounds: int) -> Row:
     if floor not in taken:
         return unmeasured(name, f"{OFFICIAL} is not installed")
     notes: dict[str, Any] = {"measured": SAID[name], "missed": CAUSES[name]}
-    peers = {}
-    if name != "order_sign":
-        peers = {OFFICIAL: median(taken["client"]) / 1e3} if "client" in taken else {}
-        others = {"judged": "without a permit", "submit": "unpooled, nothing sent",
-                  "build": "amounts, signature, body and headers alone"}  # fmt: skip
-        notes |= {
-            f"{text}, us": round(median(taken[key]) / 1e3, 1)
-            for key, text in others.items() if key in taken
-        }  # fmt: skip
+    notes |= {
+        f"{text}, us": round(median(taken[key]) / 1e3, 1)
+        for key, text in BESIDE[name].items() if key in taken
+    }  # fmt: skip
+    peers = {
+        text: median(taken[key]) / 1e3
+        for key, text in CLIENTS.items() if key in taken and name != "order_sign"
+    }  # fmt: skip
     return judge(
         name, chunks(taken[subject], rounds), chunks(taken[floor], rounds), scale=1e-3,
         peers=peers, notes=notes,

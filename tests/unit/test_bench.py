@@ -146,7 +146,7 @@ def series_of(names: dict[str, float], count: int = 1_500) -> dict[str, list[flo
 
 def test_rows_of_the_order_path_are_made_of_single_orders():
     taken = series_of(
-        {"floor": 10, "pooled": 20, "unpooled": 60, "sign": 30, "bare": 25, "client": 900}
+        {"floor": 10, "pooled": 20, "unpooled": 60, "sign": 30, "bare": 25, "client_sent": 900}
     )
     made = {name: submit.order_row(name, taken, 60) for name in submit.ROWS}
     assert {name: round(row.ratio or 0, 2) for name, row in made.items()} == {
@@ -154,7 +154,7 @@ def test_rows_of_the_order_path_are_made_of_single_orders():
     }  # fmt: skip
     assert all(row.ok and row.rounds == 60 for row in made.values())
     assert round(made["order_pooled"].peers[submit.OFFICIAL]) in (909, 910)
-    del taken["client"]
+    del taken["client_sent"]
     assert "not installed" in submit.order_row("order_unpooled", taken, 60).why
 
 
