@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -30,6 +31,7 @@ from overround.layout.account import AccountKind
 from overround.ledger.journal import replay
 from overround.observe.metrics import Value
 from overround.shm.kill import KillLatch, KillReason
+from overround.shm.member import READY
 from overround.shm.slots import Slots
 from overround.units import parse_price, parse_size
 
@@ -51,13 +53,15 @@ FLIP_BURSTS: Final = 5
 REFUSED_S: Final = 0.2
 RING_ROOM: Final = 64
 KILL_CHANCE: Final = {"executor": 0.10, "exchange": 0.06, "database": 0.15}
-DEALT_ORDERS: Final = 5_000
+DEALT_ORDERS: Final = 2_500
 """A longer campaign turns switches and kills about as often as one of this length: orders cost a
 few milliseconds, while a fault holds everything up and a restart does all before it again."""
 PERMITS_CHANCE: Final = 0.7
 KILLS_MAX: Final = {"executor": 500, "exchange": 20, "database": 500}
 """An exchange that goes on does everything since its beginning again: that takes its time."""
 STALL_S: Final = 60
+START_PATIENCE_S: Final = 300
+"""An executor that starts behind a long journal, on a busy machine."""
 LEDGER_STOP_MS: Final = 20_000
 COMPLAINTS_MAX: Final = 20
 COMPLAINT_CHARS: Final = 2_000
@@ -161,7 +165,7 @@ class Campaign:
         rig, plan = self._rig, self.plan
         best, moved_ns = 0, monotonic_ns()
         while (sent := rig.count(Value.ORDERS_SENT)) < plan.orders:
-            if sent > best:
+            if sent > best or rig.meters.segment.state != READY:
                 best, moved_ns = sent, monotonic_ns()
             assert monotonic_ns() - moved_ns < STALL_S * 1e9, (
                 f"stalled at {sent} orders: {_log(rig)}"
@@ -191,7 +195,8 @@ class Campaign:
             self._pause.wait(random.random() * PAUSE_S)
             for name in [one for one, at in victim_at.items() if at == step]:
                 self._kill(name)
-        self._rig.until(self._has_room, alive=False)
+        with self._patience():
+            self._rig.until(self._has_room, alive=False)
         self._bursts += 1
         if self._rig.count(Value.ORDERS_SENT) == before:
             self._pause.wait(REFUSED_S)  # orders are paused: whoever goes on is only refused
@@ -207,7 +212,7 @@ class Campaign:
         if name == "executor":
             self._rig.kill()
             self._shuffle_ways()
-            self._rig.start(wait=self._random.random() < 0.5)
+            self._start(wait=self._random.random() < 0.5)
         elif name == "exchange":
             self._rig.venue.restart()
         elif name == "database":
@@ -237,7 +242,17 @@ class Campaign:
                 f"the executor ended by itself, status {child.returncode}: {_log(self._rig)}"
             )
             assert self.report.crashes < 3, "the executor ends again and again"
-            self._rig.start(wait=False)
+            self._start(wait=False)
+
+    def _start(self, *, wait: bool) -> None:
+        with self._patience():
+            self._rig.start(wait=wait)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        self._rig.patience_s = START_PATIENCE_S
+        yield
+        self._rig.patience_s = PATIENCE_S
 
     def _complain(self, text: str) -> None:
         if len(self.report.complaints) < COMPLAINTS_MAX:

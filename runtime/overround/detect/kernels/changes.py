@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, uint8
+from numba import int32, int64, uint8, uint32
 
 from overround.detect.kernels.compiled import kernel
 
@@ -46,7 +46,7 @@ def apply_changes(
     """
     touched = 0
     for row in range(count):
-        market = words[row, 2] & 0xFFFFFFFF
+        market = uint32(words[row, 2])
         if market >= version_seen.shape[0]:
             continue
         version = (words[row, 2] >> 32) & 0xFFFFFFFF
@@ -66,5 +66,5 @@ def apply_changes(
             out_touched[touched] = market
             touched += 1
     for at in range(touched):
-        mark[out_touched[at]] = 0
+        mark[uint32(out_touched[at])] = 0
     return touched

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import int32, int64, uint8, uint64
+from numba import int32, int64, uint8, uint32, uint64
 
-from overround.detect.kernels.compiled import kernel
+from overround.detect.kernels.compiled import inlined, kernel
 
 _ONES = uint64(0x0101010101010101)
+
+
+@inlined
+def _crossed(market: Any, bid_ticks: Any, ask_ticks: Any, bid_lots: Any, ask_lots: Any) -> Any:
+    """Say whether a book's sides meet. An empty side (no size) crosses nothing.
+
+    ``market`` is unsigned: a signed index may mean "from the end", which costs a look at each.
+    """
+    return (
+        bid_ticks[market] >= ask_ticks[market] and bid_lots[market] > 0 and ask_lots[market] > 0
+    )
 
 
 @kernel(
@@ -35,18 +46,17 @@ def scan_mirror(
     """Set ``alive`` of each touched market; return how many trusted ones turned up crossed.
 
     Alive is trusted and not crossed. A crossed market is reported at every change that leaves
-    it crossed. An empty side (no size) crosses nothing.
+    it crossed.
     """
     count = 0
     for at in range(touched_count):
-        market = touched[at]
-        crossed = (
-            bid_lots[market] > 0 and ask_lots[market] > 0 and bid_ticks[market] >= ask_ticks[market]
-        )
-        alive[market] = uint8(trusted[market] != 0 and not crossed)
-        if crossed and trusted[market] != 0:
-            out_market[count] = market
-            count += 1
+        market = uint32(touched[at])
+        alive[market] = trusted[market]
+        if _crossed(market, bid_ticks, ask_ticks, bid_lots, ask_lots):
+            alive[market] = 0
+            if trusted[market] != 0:
+                out_market[count] = market
+                count += 1
     return count
 
 
@@ -83,17 +93,18 @@ def sweep_mirror(
             lowest = unlike & (~unlike + uint64(1))
             unlike ^= lowest
             # One bit a byte below it, summed into the top byte: the index of its byte.
-            market = 8 * eight + int64((((lowest - uint64(1)) & _ONES) * _ONES) >> uint64(56))
-            if bid_lots[market] > 0 and ask_lots[market] > 0:
+            byte = (((lowest - uint64(1)) & _ONES) * _ONES) >> uint64(56)
+            market = uint32(8 * eight) + byte
+            if _crossed(market, bid_ticks, ask_ticks, bid_lots, ask_lots):
                 out_market[count] = market
                 count += 1
             else:
                 alive[market] = 1
-    for market in range(8 * eights, markets):
-        if trusted[market] != alive[market]:
-            if bid_lots[market] > 0 and ask_lots[market] > 0:
-                out_market[count] = market
+    for last in range(uint32(8 * eights), uint32(markets)):
+        if trusted[last] != alive[last]:
+            if _crossed(last, bid_ticks, ask_ticks, bid_lots, ask_lots):
+                out_market[count] = last
                 count += 1
             else:
-                alive[market] = 1
+                alive[last] = 1
     return count
