@@ -42,6 +42,7 @@ URL = "http://127.0.0.1:1"
 KEY = "0x" + "11" * 32
 OWNER = "6f1c0f0e-8c5b-4c0e-9a53-0d3b1f2e7a10"
 SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="
+CREDENTIALS = (OWNER, SECRET, "f" * 64)
 YES = "71321045679252212594626385532706912750332728571942532289631379312455583992563"
 NO = "52114319501245915516055106046884209969926127482827954674443846427813813222426"
 CONDITION = "0x" + "ab" * 32
@@ -84,6 +85,7 @@ class SinkWire:
         self._encode = encode
         self._loop = asyncio.new_event_loop()
         self.socket = sink.socket.fileno()
+        """-1 for who is to stop at the request's bytes: nothing is written then."""
 
     def take(self, kind: Kind) -> SinkWire:
         """Lend it, after a look at the socket as ``Connection.look`` takes one."""
@@ -103,7 +105,7 @@ class SinkWire:
 
     def sent(self, rest: bytes, deadline_ns: int, what: str) -> asyncio.Future[Response]:
         """Write what is left of one."""
-        if rest:
+        if rest and self.socket >= 0:
             self._sink.sendall(rest)
         return self._loop.create_future()
 
@@ -152,17 +154,17 @@ class Rig:
         )  # fmt: skip
         self.core.ready = True
         self.encode = RequestEncoder(Origin.parse(URL), signer, chain_id=137, epoch_s=clock.epoch_s)
-        self.encode.credentials = Credentials(OWNER, SECRET, "f" * 64)
+        self.encode.credentials = Credentials(*CREDENTIALS)
+        self.wire = SinkWire(sink, self.encode)
         self.client = VenueClient(
-            URL, signer, chain_id=137, timeout_ms=1_000, epoch_s=clock.epoch_s,
-            wire=SinkWire(sink, self.encode),
+            URL, signer, chain_id=137, timeout_ms=1_000, epoch_s=clock.epoch_s, wire=self.wire,
             settings=Execute(order_tokens_per_s=10_000, order_tokens_burst=10_000),
         )  # fmt: skip
         self.client.credentials = self.encode.credentials
         self.order_head = self.client.order_head
         self.credentials = self.client.credentials
         self.permits = Permits(
-            self.core, self.pool, markets, self,
+            self.core, self.pool if pooled else None, markets, self,
             run_id=1, clock=clock.monotonic_ns, epoch_ns=clock.epoch_ns, trip=print,
         )  # fmt: skip
         self.record = np.zeros(1, INTENT)[0]
@@ -206,13 +208,22 @@ class Rig:
         self.core.answer(submission, [rejected(submission.order_ids[0])])
         self.pool.refill(4)
 
-    def permitted(self) -> int:
-        """Push one intent and let it out by a permit; return the nanoseconds of its way."""
-        self.permits.grant()
+    def prompt(self, *, idle: bool = True, send: bool = True) -> int:
+        """Push one intent and let it out in one call; return the nanoseconds of its way.
+
+        ``idle``: the loop had time to ask the gate since the last one. Without ``send`` it ends
+        with the bytes of the request.
+        """
+        if idle:
+            self.permits.grant()
         self.push()
+        lent = self.wire.socket
+        if not send:
+            self.wire.socket = -1
         begun_ns = clock.monotonic_ns()
         self.regions.consumer.poll(self._out)
-        assert self._first(), "no permit for the pooled order"
+        assert self._first(), "it went the ordinary way"
+        self.wire.socket = lent
         self._settle()
         return self.permits.ended_ns - begun_ns
 

@@ -20,8 +20,11 @@ def test_every_row_and_ratio_is_there(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert set(report["rows"]) >= {
-        "floor", "pooled", "unpooled", "submit", "build", "sign", "bare"
+        "floor", "pooled", "unpooled", "burst", "submit", "judged", "ordinary",
+        "build", "sign", "bare",
     }  # fmt: skip
-    assert all(row["p99_ns"] >= row["p50_ns"] > 0 for row in report["rows"].values())
+    assert all(
+        row["p99_ns"] >= row["p50_ns"] >= row["p05_ns"] > 0 for row in report["rows"].values()
+    )
     assert {"pooled/floor", "sign/bare"} <= set(report["ratios"])
     assert report["pool_hits"] >= 10
