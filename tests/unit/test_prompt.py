@@ -122,17 +122,13 @@ def test_own_orders_are_not_traded_with(desk: PermitDesk) -> None:
 
 def test_the_books_sign_nothing_twice(desk: PermitDesk) -> None:
     desk.learn()
-    signer, count = desk.core.builder._signer, []
-    sign = signer.sign
+    seal, count = desk.core.builder.seal, []
 
-    class Counting:
-        address = signer.address
+    def counting(*values: Any, **named: Any) -> Any:
+        count.append(values)
+        return seal(*values, **named)
 
-        def sign(self, *values: Any) -> Any:
-            count.append(values)
-            return sign(*values)
-
-    desk.core.builder._signer = Counting()  # type: ignore[assignment]
+    desk.core.builder.seal = counting  # type: ignore[method-assign]
     assert desk.offer(1, size_lots=11 * SHARE)
     assert (desk.by_permit, len(count)) == (1, 1)
 

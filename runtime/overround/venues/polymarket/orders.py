@@ -178,12 +178,17 @@ def _new_words() -> bytearray:
     return bytearray(_ORDER_TYPE_HASH) + bytearray(11 * WORD_BYTES)
 
 
+def order_words(params: OrderParams) -> bytearray:
+    """Return the words of an order as they are hashed; OrderError if a field does not fit."""
+    words = _new_words()
+    _put_fields(words, params)
+    return words
+
+
 @lru_cache(maxsize=64)
 def _struct_hash(params: OrderParams) -> bytes:
     # Remembered, because an exchange asks for an order's id and then for its signer.
-    words = _new_words()
-    _put_fields(words, params)
-    return keccak256(words)
+    return keccak256(order_words(params))
 
 
 @lru_cache(maxsize=64)
@@ -218,6 +223,11 @@ class OrderSigner:
     def address(self) -> str:
         """Checksummed address of the signing key."""
         return self._signer.address
+
+    @property
+    def key(self) -> Signer:
+        """What signs."""
+        return self._signer
 
     def sign(self, params: OrderParams, domain: Domain) -> SignedOrder:
         """Return the signed order; the same input always gives the same bytes.
