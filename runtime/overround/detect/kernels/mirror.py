@@ -16,14 +16,12 @@ _ONES = uint64(0x0101010101010101)
 
 
 @inlined
-def _crossed(market: Any, bid_ticks: Any, ask_ticks: Any, bid_lots: Any, ask_lots: Any) -> Any:
-    """Say whether a book's sides meet. An empty side (no size) crosses nothing.
+def _two_sided(market: Any, bid_lots: Any, ask_lots: Any) -> Any:
+    """Say whether both sides hold something. An empty side crosses nothing.
 
     ``market`` is unsigned: a signed index may mean "from the end", which costs a look at each.
     """
-    return (
-        bid_ticks[market] >= ask_ticks[market] and bid_lots[market] > 0 and ask_lots[market] > 0
-    )
+    return bid_lots[market] > 0 and ask_lots[market] > 0
 
 
 @kernel(
@@ -52,7 +50,7 @@ def scan_mirror(
     for at in range(touched_count):
         market = uint32(touched[at])
         alive[market] = trusted[market]
-        if _crossed(market, bid_ticks, ask_ticks, bid_lots, ask_lots):
+        if bid_ticks[market] >= ask_ticks[market] and _two_sided(market, bid_lots, ask_lots):
             alive[market] = 0
             if trusted[market] != 0:
                 out_market[count] = market
@@ -83,10 +81,10 @@ def sweep_mirror(
     markets = trusted.shape[0]
     for market in range(markets):
         alive[market] = trusted[market] & uint8(bid_ticks[market] < ask_ticks[market])
-    count = 0
-    eights = markets // 8
+    eights = uint64(markets // 8)
     sound = trusted[: 8 * eights].view(uint64)
     kept = alive[: 8 * eights].view(uint64)
+    count = 0
     for eight in range(eights):
         unlike = sound[eight] ^ kept[eight]
         while unlike != uint64(0):
@@ -94,15 +92,15 @@ def sweep_mirror(
             unlike ^= lowest
             # One bit a byte below it, summed into the top byte: the index of its byte.
             byte = (((lowest - uint64(1)) & _ONES) * _ONES) >> uint64(56)
-            market = uint32(8 * eight) + byte
-            if _crossed(market, bid_ticks, ask_ticks, bid_lots, ask_lots):
+            market = uint64(8) * eight + byte
+            if _two_sided(market, bid_lots, ask_lots):
                 out_market[count] = market
                 count += 1
             else:
                 alive[market] = 1
-    for last in range(uint32(8 * eights), uint32(markets)):
+    for last in range(uint64(8) * eights, uint64(markets)):
         if trusted[last] != alive[last]:
-            if _crossed(last, bid_ticks, ask_ticks, bid_lots, ask_lots):
+            if _two_sided(last, bid_lots, ask_lots):
                 out_market[count] = last
                 count += 1
             else:
