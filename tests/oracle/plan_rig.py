@@ -13,6 +13,7 @@ from overround.execute.executor import Submission
 from overround.execute.order import Order
 from overround.execute.planbook import Piece, PlanOutcome
 from overround.execute.plans import PlanDesk
+from overround.execute.trader import Trader
 from overround.ledger.journal import replay
 from overround.ledger.positions import FillState
 from overround.ledger.records import Kind, MarketNote, PlanBegun, PlanEnded, decode
@@ -35,16 +36,14 @@ class PlanRig(Desk):
 
     def open(self) -> None:
         super().open()
-        self.plans = PlanDesk(
-            self.store,
-            self.core,
-            self.markets,
-            self.news,
-            self.execute,
-            clock=lambda: self.now_ns,
-            epoch_ms=lambda: self.now_ms,
-            run_id=RUN,
-        )
+        self.plans = PlanDesk(self.trader_of(RUN))
+
+    def trader_of(self, run_id: int) -> Trader:
+        """What both desks are told."""
+        return Trader(
+            self.store, self.core, self.markets, self.news, self.execute,
+            lambda: self.now_ns, lambda: self.now_ms, run_id,
+        )  # fmt: skip
 
     def quote(self, index: int, bid: int, ask: int, lots: int = 100 * SHARE) -> None:
         """Set a market's book to one level a side; no lots is an empty side."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from oracle.desk import RUN, S, accepted, market, order_event, rejected
@@ -23,7 +24,8 @@ from overround.venues.polymarket.records import OrderEvent
 PRODUCER = 2
 LEASE_NS = S // 2
 INFO = market(3)
-NUMBERS = iter(range(1 << 20, 1 << 30))
+NUMBERS = iter(range(os.getpid() << 20, 1 << 60))
+"""Runs at one time share the names of shared memory."""
 
 
 class QuoteRig(PlanRig):
@@ -51,16 +53,7 @@ class QuoteRig(PlanRig):
 
     def desk(self) -> QuoteDesk:
         """What a process begins with."""
-        return QuoteDesk(
-            self.store,
-            self.core,
-            self.markets,
-            self.news,
-            self.execute,
-            clock=lambda: self.now_ns,
-            epoch_ms=lambda: self.now_ms,
-            run_id=self.run_id,
-        )
+        return QuoteDesk(self.trader_of(self.run_id))
 
     def restart(self) -> int:
         unknown = super().restart()

@@ -11,20 +11,18 @@ Everything is decided from the journal's fold, so a restart in the middle goes o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from overround.config.schema import Execute
 from overround.decide.risk import BookView, Refusal, RefusalCode
-from overround.execute.executor import Executor, Submission
+from overround.execute.executor import Submission
 from overround.execute.intents import RingIntent
-from overround.execute.markets import MarketInfo, Markets
-from overround.execute.news import News
+from overround.execute.markets import MarketInfo
 from overround.execute.order import DUST_LOTS, Order, OrderState
 from overround.execute.planbook import Piece, Plan, PlanOutcome, Repair, plan_key, worst_micro
-from overround.execute.store import Store
-from overround.layout.intent import BUY, OWN_SEQUENCE, SELL, IntentFlag
+from overround.execute.trader import Trader
+from overround.layout.intent import BUY, OWN_SEQUENCE, IntentFlag
 from overround.ledger.positions import FillState
 from overround.ledger.records import Intent, PlanBegun, PlanEnded, PlanKey
 from overround.units import MICRO_PER_UNIT, PRICE_TICKS_MAX, notional_micro, notional_up_micro
@@ -111,30 +109,17 @@ class _Step(NamedTuple):
 class PlanDesk:
     """Opens plans for the executor and carries them to their end."""
 
-    def __init__(
-        self,
-        store: Store,
-        core: Executor,
-        markets: Markets,
-        news: News,
-        settings: Execute,
-        *,
-        clock: Callable[[], int],
-        epoch_ms: Callable[[], int],
-        run_id: int,
-    ) -> None:
-        self._store = store
-        self._core = core
-        self._markets = markets
-        self._news = news
-        self._settings = settings
-        self._clock = clock
-        self._epoch_ms = epoch_ms
-        self._run_id = run_id
-        self._repair = Repair[settings.plan_repair.upper()]
+    def __init__(self, trader: Trader) -> None:
+        self._trader = trader
+        self._store, self._core = trader.store, trader.core
+        self._markets, self._news = trader.markets, trader.news
+        self._settings = trader.settings
+        self._clock, self._epoch_ms = trader.clock, trader.epoch_ms
+        self._run_id = trader.run_id
+        self._repair = Repair[trader.settings.plan_repair.upper()]
         self._released: set[str] = set()
         self._tried_ns: dict[PlanKey, int] = {}
-        core.open_plan = self.begin
+        self._core.open_plan = self.begin
 
     # -- before the first leg --------------------------------------------------------------
 
@@ -288,12 +273,9 @@ class PlanDesk:
                 lots, back = leg.surplus_lots, self._settings.plan_unwind_ticks
                 limit = leg.intent.price_ticks + (-back if side == BUY else back)
                 if side == BUY:
-                    lots = min(lots, self._sellable(leg.intent.token))
+                    lots = min(lots, self._trader.sellable(leg.intent.token))
                 unwind += self._offer(leg, 1 - side, lots, limit, now_ns)
         return [complete, unwind]
-
-    def _sellable(self, token: str) -> int:
-        return self._store.positions.sellable_lots(token) - self._store.open_lots(token, SELL)
 
     def _offer(self, leg: _Leg, side: int, lots: int, limit_ticks: int, now_ns: int) -> list[_Step]:
         """Return the order that takes these shares now, as far as price and depth allow."""

@@ -12,19 +12,17 @@ QUOTE: a restart finds them there and goes on with them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from overround.config.schema import Execute
 from overround.decide.risk import BookView
 from overround.execute.build import GTD_AHEAD_S, GTD_LEAD_S
-from overround.execute.executor import Executor, Submission
+from overround.execute.executor import Submission
 from overround.execute.intents import LEGS_MAX, RingIntent
-from overround.execute.markets import MarketInfo, Markets
-from overround.execute.news import News
+from overround.execute.markets import MarketInfo
 from overround.execute.order import Order, OrderState
-from overround.execute.store import Store
+from overround.execute.trader import Trader
 from overround.execute.wanted import TargetSource, Wanted
 from overround.layout.intent import BUY, NO, OWN_SEQUENCE, SELL, YES, IntentFlag
 from overround.layout.target import TargetFlag
@@ -120,26 +118,13 @@ class _Quote:
 class QuoteDesk:
     """Keeps the account's quotes as its strategies want them."""
 
-    def __init__(
-        self,
-        store: Store,
-        core: Executor,
-        markets: Markets,
-        news: News,
-        settings: Execute,
-        *,
-        clock: Callable[[], int],
-        epoch_ms: Callable[[], int],
-        run_id: int,
-    ) -> None:
-        self._store = store
-        self._core = core
-        self._markets = markets
-        self._news = news
-        self._settings = settings
-        self._clock = clock
-        self._epoch_ms = epoch_ms
-        self._run_id = run_id
+    def __init__(self, trader: Trader) -> None:
+        self._trader = trader
+        self._store, self._core = trader.store, trader.core
+        self._markets, self._news = trader.markets, trader.news
+        self._settings = trader.settings
+        self._clock, self._epoch_ms = trader.clock, trader.epoch_ms
+        self._run_id = trader.run_id
         self._sources: list[TargetSource] = []
         self._quotes: dict[tuple[int, int], _Quote] = {}
         self._leaving: dict[int, list[Order]] = {}
@@ -365,7 +350,7 @@ class QuoteDesk:
         assert wanted is not None
         gtd = bool(wanted.flags & TargetFlag.GTD)
         other = info.token(NO if side == BID else YES)
-        sells = self._sellable(other) >= lots
+        sells = self._trader.sellable(other) >= lots
         outcome = (NO if sells else YES) if side == BID else (YES if sells else NO)
         return RingIntent(
             producer_sequence=sequence,
@@ -396,9 +381,6 @@ class QuoteDesk:
         now_ms = self._epoch_ms()
         meant_s = -(-(now_ms + life_ns // NS_PER_MS) // 1_000) + GTD_LEAD_S
         return max(meant_s, now_ms // 1_000 + GTD_AHEAD_S + CLOCK_SKEW_S)
-
-    def _sellable(self, token: str) -> int:
-        return self._store.positions.sellable_lots(token) - self._store.open_lots(token, SELL)
 
     # -- out -------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from overround.execute.recover import Recovery
 from overround.execute.resolve import Resolver
 from overround.execute.settle import Settlement
 from overround.execute.store import Store
+from overround.execute.trader import Trader
 from overround.execute.venueview import Answers, VenueReader
 from overround.execute.wanted import TargetSource
 from overround.ledger.journal import Journal
@@ -119,20 +120,6 @@ def _builder(settings: Settings, signer: Signer, owner: str) -> OrderBuilder:
     return builder.use_key(load_private_key(account)) if isinstance(builder, V1Builder) else builder
 
 
-def _carriers(
-    settings: Settings, core: Executor, store: Store, markets: Markets, news: News, run_id: int
-) -> tuple[PlanDesk, QuoteDesk]:
-    """Return what carries plans and quotes on, beside the core that sends for both."""
-    now, epoch_ms, execute = clock.monotonic_ns, clock.epoch_ms, settings.execute
-    plans = PlanDesk(
-        store, core, markets, news, execute, clock=now, epoch_ms=epoch_ms, run_id=run_id
-    )
-    quotes = QuoteDesk(
-        store, core, markets, news, execute, clock=now, epoch_ms=epoch_ms, run_id=run_id
-    )
-    return plans, quotes
-
-
 def _pool(
     settings: Settings, store: Store, builder: OrderBuilder, markets: Markets, news: News
 ) -> OrderPool | None:
@@ -216,8 +203,8 @@ def build(
         reader=reader,
         recovery=recovery,
     )
-    carriers = _carriers(settings, core, store, markets, news, run_id)
-    return Parts(core, settlement, resolver, desk, *carriers, pool)
+    trader = Trader(store, core, markets, news, settings.execute, now, clock.epoch_ms, run_id)
+    return Parts(core, settlement, resolver, desk, PlanDesk(trader), QuoteDesk(trader), pool)
 
 
 def use_key(parts: Parts, api_key: str) -> None:
