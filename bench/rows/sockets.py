@@ -42,7 +42,7 @@ class Server:
     """The echo server as a child process."""
 
     def __init__(self, kit: Kit, frames: Path, certificate: Path | None = None) -> None:
-        program = kit.compile("echo_server", "echo_server.c")
+        program = kit.compile("echo_server", "echo_server.c", parts=())
         command = [str(program), str(frames)]
         if certificate is not None:
             command += [str(certificate), str(certificate.with_suffix(".key"))]

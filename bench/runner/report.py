@@ -27,9 +27,9 @@ by up to two times with its neighbours.
 
 - The ratio is the median of the rounds' ratios. *Spread* is how far the medians of {BLOCKS}
   consecutive parts of the run lie apart, relative to it.
-- A row is **not judged** when the spread is above {SPREAD_MAX:.0%}, when the parts disagree about
-  the verdict, when two CPUs turn out to share a core, or when a floor does not hold what is asked
-  of a floor; the row then says which.
+- Rows without a target are **reported**. A row is **not judged** when the spread is above
+  {SPREAD_MAX:.0%}, when the parts disagree about the verdict, when two CPUs turn out to share a
+  core, or when a floor does not hold what is asked of a floor; the row then says which.
 - *lower* rows compare times: smaller ratios are better. *higher* rows compare rates.
 - Peers come from their registries at the versions in `bench/peers`, each in an environment of its
   own, and do the same work. Their figures have the row's unit.
@@ -77,6 +77,8 @@ def number(value: float | None) -> str:
 
 def verdict(row: Row) -> str:
     """Return one word about a row."""
+    if row.target is None and row.subject is not None:
+        return "reported"
     if not row.judged:
         return "not judged"
     return "ok" if row.ok else "missed"
@@ -215,7 +217,7 @@ def page(host: dict[str, Any], rows: Sequence[Row]) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Performance</title>',
         "<style>body{font:15px sans-serif;max-width:60em;margin:2em auto}"
         "td,th{padding:.2em .7em;text-align:right}td:first-child{text-align:left}"
-        ".ok{color:#070}.missed{color:#b00}.not{color:#777}</style>",
+        ".ok{color:#070}.missed{color:#b00}.not,.reported{color:#777}</style>",
         f"<h1>Performance</h1><ul>{head}</ul><table><tr><th>row<th>target<th>ratio<th>spread"
         "<th>p99 ratio<th>subject<th>floor<th>unit<th>verdict</tr>",
     ]
@@ -230,13 +232,17 @@ def page(host: dict[str, Any], rows: Sequence[Row]) -> str:
     parts.append("</table><p>Blue: ours. Orange: the floor. One count is one round.</p>")
     for row in rows:
         parts.append(f'<h2 id="{row.id}">{row.id}</h2><p>{escape(TABLE[row.id].question)}.</p>')
-        parts.append(f"<p>{escape(row.why)}</p>" if row.why else "")
+        parts.append(f"<p>{verdict(row).capitalize()}: {escape(row.why)}.</p>" if row.why else "")
         parts.append(_svg(row) if row.histograms.get("subject") else "")
         peers = "".join(
             f"<li>{escape(name)}: {number(value)} {escape(row.unit)}</li>"
             for name, value in row.peers.items()
         )
-        parts.append(f"<ul>{peers}</ul>" if peers else "")
+        facts = "".join(
+            f"<li>{escape(key.replace('_', ' '))}: {escape(str(value))}</li>"
+            for key, value in row.notes.items() if key != "missed"
+        )  # fmt: skip
+        parts.append(f"<ul>{peers}{facts}</ul>" if peers or facts else "")
     return "".join(parts) + "</html>\n"
 
 

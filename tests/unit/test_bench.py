@@ -6,8 +6,11 @@ import json
 import os
 import random
 import shutil
+import socket
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
-from rows import REGISTRY, submit  # noqa: E402
+from rows import REGISTRY, sockets, submit  # noqa: E402
 from runner import report, stored  # noqa: E402
 from runner.host import choose_cpus  # noqa: E402
 from runner.judge import Row, Series, judge, unmeasured  # noqa: E402
+from runner.kit import Kit  # noqa: E402
 from runner.table import TABLE  # noqa: E402
 
 IDS = {
@@ -34,6 +38,8 @@ KEYS = {
     "id", "sense", "ratio", "target", "ok", "judged", "why", "subject", "floor", "peers", "unit",
     "p99_ratio",
 }  # fmt: skip
+EDGES = 201
+"""Of the late client; odd, so that its stall meets one."""
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'bench'}{os.pathsep}{ROOT / 'tests'}"}
 
 
@@ -163,6 +169,45 @@ def test_the_transport_row_names_every_client():
     row = submit.transport_row({"took": took, "cpu_us": dict.fromkeys(took, 9.0)}, 20)
     assert set(row.peers) == {"aiohttp", "httpx"}
     assert round(row.ratio or 0, 1) == 1.5
+
+
+def late_client(port: int, period_us: int, stall_s: float) -> dict[str, float]:
+    """Answer every second frame with an order, one of them so much too late; return the report."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as frames:
+        frames.sendall(
+            f"GET /ticks/{period_us} HTTP/1.1\r\nSec-WebSocket-Key: {'A' * 22}==\r\n\r\n".encode()
+        )
+        stream = frames.makefile("rb")
+        while stream.readline() != b"\r\n":
+            pass
+        orders = socket.create_connection(("127.0.0.1", port), timeout=30)
+        frames.sendall(bytes((0x81, 0x82, 0, 0, 0, 0)) + b"go")
+        for number in range(10_000):
+            size = stream.read(2)[1]
+            size = int.from_bytes(stream.read(2), "big") if size == 126 else size
+            text = stream.read(size)
+            if text.startswith(b'{"p50"'):
+                orders.close()
+                return dict(json.loads(text))
+            if number >= 2 and number % 2:
+                time.sleep(stall_s if number == EDGES else 0)
+                orders.sendall(b"POST /order HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+                orders.recv(4_096)
+    raise AssertionError("no report")
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="the server needs a compiler")
+def test_an_order_that_is_late_makes_the_frames_behind_it_late(tmp_path: Path):
+    kit = Kit(fifo=False, cpus=tuple(sorted(os.sched_getaffinity(0)))[:2])
+    corpus = tmp_path / "ticks.corpus"
+    text = b'{"n":0}'
+    frames = 2 * EDGES + 2
+    corpus.write_bytes(struct.pack("<I", frames) + frames * (struct.pack("<I", 7) + text))
+    with sockets.serving(kit, corpus) as server:
+        report = late_client(server.plain, period_us=500, stall_s=0.05)
+    assert report["late"] >= EDGES // 10
+    assert report["p99"] >= 20e6
+    assert report["p50"] >= report["served_p50"] > 0
 
 
 def gate(rows: list[Row], folder: Path, *options: str) -> int:
