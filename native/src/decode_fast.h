@@ -80,7 +80,7 @@ static inline uint64_t eight_digits(uint64_t digits)
     return (outer + inner) >> 32;
 }
 
-/* Skip what may stand in an identifier, as far as it can be told without its last bytes. */
+/* First byte that no identifier holds; or one of the last 15, and all before it may stand in one. */
 static inline const char *fast_skip_id(const char *at, const char *end)
 {
 #if defined(OVR_AVX2)

@@ -74,6 +74,9 @@ static inline const char *skip_id(const char *at, const char *end)
 {
 #if defined(OVR_FAST)
     at = fast_skip_id(at, end);
+    if (end - at >= 16) {
+        return at;
+    }
 #endif
     while (at < end && *at > ' ' && *at < 0x7f && *at != '"' && *at != '\\') {
         at++;
