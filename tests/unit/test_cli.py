@@ -15,11 +15,15 @@ import pytest
 from overround.cli.demo import start_exchange
 from overround.cli.output import format_ns, print_report
 from overround.cli.progress import progress_line
-from overround.config.schema import ARMED_VARIABLE, Account, Memory, Mode
+from overround.config.schema import ARMED_VARIABLE, Account, Memory, Mode, Settings
 from overround.errors import HostError
 from overround.host import allocator
 from overround.host.check.finding import Verdict
 from overround.host.check.run import run_checks
+from overround.host.place import SEAT_REASONS
+from overround.host.topology import read_topology
+from overround.host.tree import Tree
+from overround.supervise.placing import seats_of
 from overround.supervise.process import child_environment
 
 KEY = "11" * 32
@@ -137,15 +141,28 @@ def test_doctor_tells_value_verdict_reason_and_remedy(tmp_path: Path):
     arguments = ("doctor", "--no-jitter", "--config", str(path))
     done = overround(*arguments, "--json", OVERROUND_PRIVATE_KEY="")
     findings = json.loads(done.stdout)["findings"]
-    assert len(findings) == len(list(run_checks())) + 2
+    assert len(findings) == len(list(run_checks())) + 3 + 2
     by_name = {finding["check"]: finding for finding in findings}
     assert by_name["private key"]["verdict"] == "bad"
     assert by_name["configuration"]["value"] == "instance alpha, mode shadow"
+    seats = seats_of(Settings(), read_topology(Tree())).seats
+    for name, seat in seats.items():  # where the supervisor would put them, and why
+        assert seat.wait.name.lower() in by_name[f"seat of {name}"]["value"]
+        assert SEAT_REASONS[seat.seat_reason] in by_name[f"seat of {name}"]["why"]
     assert all(finding["value"] and finding["why"] for finding in findings)
     assert done.returncode == 1  # no key: not fit to trade
     again = overround(*arguments, OVERROUND_PRIVATE_KEY=KEY)
     assert "GOOD             private key: present" in again.stdout
     assert KEY not in again.stdout
+
+
+def test_doctor_says_which_named_cpu_is_not_to_be_had(tmp_path: Path):
+    path = tmp_path / "bot.toml"
+    path.write_text("[cpu]\ncpus = [4000]\n")
+    done = overround("doctor", "--no-jitter", "--config", str(path), "--json")
+    (seats,) = [one for one in json.loads(done.stdout)["findings"] if one["check"] == "seats"]
+    assert (done.returncode, seats["verdict"]) == (1, "bad")
+    assert "cpu.cpus names CPU 4000" in seats["value"]
 
 
 def test_checks_read_the_machine_and_never_fail():

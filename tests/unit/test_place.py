@@ -124,6 +124,24 @@ def test_named_cpus_overrule_and_repeat():
     assert cpus(arrange(machine(2), PROCESSES, cpus=[0, 1])) == [0, 1, 0]
 
 
+def test_the_ring_s_own_core_goes_to_nobody_else():
+    layout = arrange(machine(6, threads=2), PROCESSES, ring=frozenset({2}))
+    assert cpus(layout) == [1, 3, 4]
+    assert layout.hot == {1, 2, 3, 4}
+    assert layout.shared == {0, 6, 5, 11}  # 8 shares the core of 2
+    few = arrange(machine(2), PROCESSES, ring=frozenset({1}))
+    assert (cpus(few), few.shared, few.hot) == ([-1, -1, -1], frozenset(), {1})
+
+
+def test_one_cpu_is_not_named_for_the_ring_and_another_process():
+    beside = arrange(machine(4), PROCESSES, cpus=[1, 2, 3], ring=frozenset({1}))
+    assert beside.ring == {1}  # the ingress's own
+    with pytest.raises(HostError, match=r"CPU 2 is detector-0's by cpu.cpus"):
+        arrange(machine(4), PROCESSES, cpus=[1, 2, 3], ring=frozenset({2}))
+    with pytest.raises(HostError, match=r"cpu.native_cpus names CPU 9"):
+        arrange(machine(4), PROCESSES, ring=frozenset({9}))
+
+
 def test_a_cpu_that_may_not_be_used_is_named():
     with pytest.raises(HostError, match=r"cpu\.cpus names CPU 9.*allowed: 0-3"):
         arrange(machine(4), PROCESSES, cpus=[9])

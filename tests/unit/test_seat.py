@@ -64,9 +64,9 @@ def affinity() -> Iterator[None]:
 
 def test_settings_are_taken_from_where_they_once_stood():
     old = {"supervise": {"cpus": [1, 2], "jemalloc": "off", "beat_interval_ms": 20},
-           "detect": {"spin_us": 7}}  # fmt: skip
+           "detect": {"spin_us": 7}, "ingress": {"native_cpus": [3]}}  # fmt: skip
     settings = settings_from(old, where="test")
-    assert settings.cpu.cpus == (1, 2)
+    assert (settings.cpu.cpus, settings.cpu.native_cpus) == ((1, 2), (3,))
     assert (settings.memory.jemalloc, settings.cpu.spin_us) == ("off", 7)
     assert settings.supervise.beat_interval_ms == 20
     assert Settings.model_validate_json(settings.model_dump_json()) == settings

@@ -13,6 +13,7 @@ from overround.cli.output import print_json
 if TYPE_CHECKING:
     from overround.config.schema import Settings
     from overround.host.check.finding import Finding
+    from overround.host.tree import Tree
 
 
 def doctor(
@@ -28,23 +29,23 @@ def doctor(
 
     Every finding names what was seen, why it matters and the one command that changes it.
     """
+    from overround.config.load import load_settings
+    from overround.config.schema import Settings
     from overround.host.check.finding import Verdict
     from overround.host.check.run import jitter as measure
     from overround.host.check.run import run_checks
     from overround.host.cpus import online, spare
     from overround.host.tree import Tree
 
-    tree, settings = Tree(), None
-    if config is not None:
-        from overround.config.load import load_settings
-
-        settings = load_settings(config)
-    hot = set(settings.cpu.cpus) if settings is not None else set()
-    hot = hot or set(spare(tree))
-    findings = list(run_checks(tree, hot))
+    tree = Tree()
+    settings = Settings() if config is None else load_settings(config)
+    seats, hot = _seats(settings, tree)
+    # Without a file what tune would keep apart is checked; with one, what it takes.
+    kept = hot if hot and config is not None else frozenset(spare(tree))
+    findings = [*run_checks(tree, kept), *seats]
     if jitter:  # where no CPU is kept apart, one of them shows what to expect
         findings.extend(measure(hot or sorted(online(tree))[-1:]))
-    if settings is not None:
+    if config is not None:
         findings.extend(_configuration(settings))
     if json:
         print_json({"findings": [asdict(finding) for finding in findings]})
@@ -57,6 +58,39 @@ def doctor(
                     print(f"{'':<17}to change: {finding.change}")
     if any(finding.verdict is Verdict.BAD for finding in findings):
         raise typer.Exit(1)
+
+
+def _seats(settings: Settings, tree: Tree) -> tuple[list[Finding], frozenset[int]]:
+    """Return where an instance's processes would sit, one finding each, and their CPUs."""
+    from overround.errors import HostError
+    from overround.host.check.finding import Finding, Verdict
+    from overround.host.cpus import format_cpus
+    from overround.host.place import SEAT_REASONS, WAIT_REASONS
+    from overround.host.topology import read_topology
+    from overround.supervise.placing import seats_of
+
+    try:
+        layout = seats_of(settings, read_topology(tree, card=settings.cpu.interface))
+    except HostError as error:
+        why = "an instance with this configuration does not start"
+        return [
+            Finding("seats", str(error), Verdict.BAD, why, "edit [cpu] of the file")
+        ], frozenset()
+    findings = [
+        Finding(
+            f"seat of {seat.name}",
+            f"{f'CPU {seat.cpu}' if seat.cpu >= 0 else 'any CPU'}, {seat.wait.name.lower()}",
+            Verdict.GOOD if seat.cpu >= 0 else Verdict.BETTER,
+            f"{SEAT_REASONS[seat.seat_reason]}; {WAIT_REASONS[seat.wait_reason]}",
+        )
+        for seat in layout.seats.values()
+    ]
+    if layout.ring:
+        why = "cpu.native_cpus: no other process gets these cores"
+        findings.append(
+            Finding("seat of the ring", f"CPU {format_cpus(layout.ring)}", Verdict.GOOD, why)
+        )
+    return findings, layout.hot
 
 
 def _configuration(settings: Settings) -> list[Finding]:

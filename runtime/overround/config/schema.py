@@ -140,8 +140,6 @@ class Ingress(_Section):
     native_shape: Annotated[str, Field(pattern="^(loop|thread|spin)$")] = "loop"
     """Who drives the ring: the event loop; a thread of its own that sleeps in the kernel; one that
     never sleeps, which wants a CPU of its own."""
-    native_cpus: tuple[Annotated[int, Field(ge=0, le=4_095)], ...] = ()
-    """Where the ring's own thread may run; empty leaves it with the process."""
     busy_loop: bool = False
     """Never let the event loop sleep: some microseconds less a message, for a whole CPU."""
 
@@ -248,9 +246,10 @@ class Execute(_Section):
     pool_age_max_ms: Milliseconds = 60_000
     """An order signed ahead is not used later than this. The venue states no limit to the age of
     the signed timestamp; a minute stays plausible to any."""
-    pool_permits: bool = False
-    """Let pooled orders out in one native call where the gate said beforehand that it would admit
-    them: a quarter of the time. Young; orders go the ordinary way without it."""
+    pool_permits: bool = True
+    """Let single orders out in one native call where the gate said in numbers that there is room:
+    signed ahead a quarter of the time, else half of it. False sends every order the ordinary way.
+    Plans, GTD orders and official clients go that way always."""
     orphan_orders: Annotated[str, Field(pattern="^(cancel|adopt|leave)$")] = "cancel"
     """Open orders of the account that no journal record speaks of: cancel them, because nobody
     watches them; adopt them as ours; or leave them to whoever placed them."""
@@ -350,6 +349,9 @@ class Cpu(_Section):
     hyper-threads left idle; off leaves that to the kernel."""
     cpus: tuple[Annotated[int, Field(ge=0, le=4_095)], ...] = ()
     """CPUs for ingress, detectors, executor, in that order; empty lets pin choose them."""
+    native_cpus: tuple[Annotated[int, Field(ge=0, le=4_095)], ...] = ()
+    """Where a ring's own thread runs (ingress.native_shape thread or spin): no other process gets
+    these cores. Empty leaves it with the ingress."""
     interface: str = ""
     """Network card on whose memory node we sit; empty takes the card of the default route."""
     wait: Annotated[str, Field(pattern="^(auto|spin|adaptive|sleep)$")] = "auto"
@@ -381,6 +383,7 @@ _MOVED = (
     ("supervise", "cpus", "cpu"),
     ("supervise", "jemalloc", "memory"),
     ("detect", "spin_us", "cpu"),
+    ("ingress", "native_cpus", "cpu"),
 )
 
 

@@ -65,11 +65,13 @@ class Layout:
     seats: dict[str, Seat]
     shared: frozenset[int]
     """Empty where nobody is pinned: no process has to keep off anything."""
+    ring: frozenset[int] = frozenset()
+    """CPUs of the thread that drives the ingress's ring; empty where it has none of its own."""
 
     @property
     def hot(self) -> frozenset[int]:
-        """CPUs that belong to one process each."""
-        return frozenset(seat.cpu for seat in self.seats.values() if seat.cpu >= 0)
+        """CPUs that belong to one process each, the ring's thread included."""
+        return self.ring | {seat.cpu for seat in self.seats.values() if seat.cpu >= 0}
 
 
 def arrange(
@@ -81,20 +83,28 @@ def arrange(
     wait: str = "auto",
     spin: frozenset[str] = frozenset(),
     isolated: frozenset[int] = frozenset(),
+    ring: frozenset[int] = frozenset(),
 ) -> Layout:
     """Return where the processes (name, role) sit and how they wait.
 
     ``cpus`` in their order overrules the choice and may repeat itself; ``spin`` names processes
     whose own settings ask to spin; ``isolated`` are CPUs kept apart by other means than the boot
-    line. Raises HostError if a named CPU may not be used.
+    line; the cores of ``ring`` go to nobody else. Raises HostError if a named CPU may not be used,
+    or is named for the ring and another process.
     """
+    for cpu in sorted(ring):
+        _allowed(topology, cpu, "cpu.native_cpus")
     if cpus:
         seats = _named(topology, processes, cpus)
     elif not pin or len(topology.cores) < CORES_MIN:
         reason = SeatReason.FEW_CORES if pin else SeatReason.OFF
         seats = [Seat(name, role, seat_reason=reason) for name, role in processes]
     else:
-        seats = _chosen(topology, processes)
+        free = tuple(core for core in topology.cores if ring.isdisjoint(core.cpus))
+        seats = _chosen(replace(topology, cores=free), processes)
+    for seat in seats:
+        if seat.cpu in ring and seat.role != "ingress":
+            raise HostError(f"CPU {seat.cpu} is {seat.name}'s by cpu.cpus: not for cpu.native_cpus")
     seats = [
         replace(
             seat,
@@ -104,9 +114,20 @@ def arrange(
         for seat in seats
     ]
     seats = _waits(seats, len(topology.cores), wait, spin)
-    taken = {cpu for seat in seats if (core := topology.core_of(seat.cpu)) for cpu in core.cpus}
-    shared = {cpu for core in topology.cores if not core.isolated for cpu in core.cpus} - taken
-    return Layout({seat.name: seat for seat in seats}, frozenset(shared) if taken else frozenset())
+    pinned = {seat.cpu for seat in seats if seat.cpu >= 0}
+    idle = [core for core in topology.cores if (pinned | ring).isdisjoint(core.cpus)]
+    shared = {cpu for core in idle if not core.isolated for cpu in core.cpus} if pinned else ()
+    return Layout({seat.name: seat for seat in seats}, frozenset(shared), ring)
+
+
+def _allowed(topology: Topology, cpu: int, setting: str) -> Core:
+    core = topology.core_of(cpu)
+    if core is None:
+        raise HostError(
+            f"{setting} names CPU {cpu}, which this process may not use; "
+            f"allowed: {format_cpus(topology.cpus)}"
+        )
+    return core
 
 
 def _named(
@@ -115,12 +136,7 @@ def _named(
     seats = []
     for at, (name, role) in enumerate(processes):
         cpu = cpus[at % len(cpus)]
-        core = topology.core_of(cpu)
-        if core is None:
-            raise HostError(
-                f"cpu.cpus names CPU {cpu}, which this process may not use; "
-                f"allowed: {format_cpus(topology.cpus)}"
-            )
+        core = _allowed(topology, cpu, "cpu.cpus")
         alone = cpus.count(cpu) == 1 and len(cpus) >= len(processes)
         kept = core.isolated and alone
         seats.append(Seat(name, role, cpu, core.node, kept, SeatReason.ASKED))

@@ -58,7 +58,7 @@ def make_links(
         tap=tap,
         burst_ns=ingress.burst_ms * NS_PER_MS,
         links_max=_links_max(markets_max, ingress.assets_per_socket),
-        cpus=ingress.native_cpus,
+        cpus=settings.cpu.native_cpus,
     )
 
 

@@ -18,15 +18,42 @@ from overround.host.allocator import find_jemalloc
 from overround.host.cpus import format_cpus
 from overround.host.partition import Partition, left_over
 from overround.host.place import SEAT_REASONS, WAIT_REASONS, Layout, arrange
-from overround.host.topology import read_topology
+from overround.host.topology import Topology, read_topology
 from overround.host.tree import Tree
 from overround.layout.seat import Wait, Wish
 from overround.shm.names import list_runs
 from overround.shm.roster import ProcessRow
-from overround.supervise.instance import ProcessPlan
+from overround.supervise.instance import PLAN, ProcessPlan
 from overround.supervise.process import wants_jemalloc
 
-__all__ = ["Placing"]
+__all__ = ["Placing", "seats_of"]
+
+
+def seats_of(
+    settings: Settings,
+    topology: Topology,
+    plan: Sequence[ProcessPlan] = PLAN,
+    isolated: frozenset[int] = frozenset(),
+) -> Layout:
+    """Return where an instance with these settings sits on a machine, and how it waits.
+
+    ``isolated`` are CPUs kept apart by other means than the boot line. Raises HostError if a CPU
+    is named that may not be used.
+    """
+    cpu, ingress = settings.cpu, settings.ingress
+    own_thread = ingress.native != "off" and ingress.native_shape != "loop"
+    busy = ingress.busy_loop or (own_thread and ingress.native_shape == "spin")
+    processes = [(process.name, process.role) for process in plan]
+    return arrange(
+        topology,
+        processes,
+        pin=cpu.pin == "auto",
+        cpus=cpu.cpus,
+        wait=cpu.wait,
+        spin=frozenset(name for name, role in processes if busy and role == "ingress"),
+        isolated=isolated,
+        ring=frozenset(cpu.native_cpus if own_thread else ()),
+    )
 
 
 class Placing:
@@ -46,7 +73,7 @@ class Placing:
             self._log.warning("removing a dead instance's partition", group=stale.group)
             stale.remove()
         self._topology = read_topology(self._tree, card=settings.cpu.interface)
-        self._plan = [(process.name, process.role) for process in plan]
+        self._plan = plan
         self.layout = self._arrange(frozenset())
         if settings.cpu.partition and self._isolate():
             self.layout = self._arrange(self.layout.hot)
@@ -57,21 +84,11 @@ class Placing:
                     self._log.warning("does not spin for ever", process=seat.name, why=why)
 
     def _arrange(self, isolated: frozenset[int]) -> Layout:
-        cpu, ingress = self._settings.cpu, self._settings.ingress
-        busy = ingress.busy_loop or (ingress.native != "off" and ingress.native_shape == "spin")
-        return arrange(
-            self._topology,
-            self._plan,
-            pin=cpu.pin == "auto",
-            cpus=cpu.cpus,
-            wait=cpu.wait,
-            spin=frozenset(name for name, role in self._plan if busy and role == "ingress"),
-            isolated=isolated,
-        )
+        return seats_of(self._settings, self._topology, self._plan, isolated)
 
     def _isolate(self) -> bool:
         hot = self.layout.hot
-        if not hot:
+        if all(seat.cpu < 0 for seat in self.layout.seats.values()):
             why = SEAT_REASONS[next(iter(self.layout.seats.values())).seat_reason]
             self._log.warning("no partition: nobody has a CPU of its own", why=why)
             return False
