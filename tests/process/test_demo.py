@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 from oracle.exchange_log import ExchangeLog
+from overround.cli.stat import read_instance
+from overround.errors import HostError
 from overround.ledger import records
 from overround.ledger.journal import replay
 from overround.shm.names import list_runs, remove_stale
@@ -65,22 +67,26 @@ class Demo:
         }
 
     def stat(self) -> dict[str, Any] | None:
-        done = subprocess.run(
+        """What ``overround stat`` shows; None while there is nothing to show."""
+        try:
+            return read_instance(self.instance)
+        except HostError:
+            return None
+
+    def wait_trading(self) -> dict[str, Any]:
+        def trading() -> bool:
+            assert self.process.poll() is None, self.process.stderr.read()
+            seen = self.stat()
+            return bool(seen and seen["orders_accepted"])
+
+        wait_for(trading)
+        shown = subprocess.run(
             [sys.executable, "-m", "overround.cli.main", "stat", "--json",
              "--instance", self.instance],
             capture_output=True,
-            text=True,
-            check=False,
+            check=True,
         )  # fmt: skip
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def wait_trading(self) -> dict[str, Any]:
-        def trading() -> dict[str, Any] | None:
-            assert self.process.poll() is None, self.process.stderr.read()
-            seen = self.stat()
-            return seen if seen and seen["orders_accepted"] else None
-
-        return wait_for(trading)
+        return json.loads(shown.stdout)
 
     def finish(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=END_TIMEOUT_S)
@@ -94,7 +100,7 @@ class Demo:
 def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
     demos: list[Demo] = []
 
-    def run(seconds: float = SECONDS) -> Demo:
+    def run(seconds: float) -> Demo:
         demos.append(Demo(tmp_path / f"kept-{len(demos)}", seconds))
         return demos[-1]
 
@@ -103,6 +109,15 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
         if demo.process.poll() is None:
             demo.process.kill()
             demo.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Demo, dict[str, Any]]:
+    """A demo that came to its end, and its report."""
+    demo = Demo(tmp_path_factory.mktemp("finished") / "kept", SECONDS)
+    status, out, err = demo.finish()
+    assert status == 0, err
+    return demo, json.loads(out)  # standard output holds the JSON alone
 
 
 def assert_nothing_lost_or_doubled(demo: Demo, report: dict[str, Any]) -> None:
@@ -129,11 +144,8 @@ def interrupt_and_read(demo: Demo) -> dict[str, Any]:
     return json.loads(out)
 
 
-def test_demo_ends_with_a_report_that_the_exchange_confirms(start):
-    demo = start()
-    status, out, err = demo.finish()
-    assert status == 0, err
-    report = json.loads(out)  # standard output holds the JSON alone
+def test_demo_ends_with_a_report_that_the_exchange_confirms(finished):
+    demo, report = finished
     assert report.keys() >= REPORT_KEYS
     for key in ("frames", "markets", "books_verified", "hash_checked", "hits", "intents"):
         assert report[key] > 0, key
@@ -233,11 +245,9 @@ def test_kept_folder_must_be_new(tmp_path: Path):
     assert done.stderr == f"overround: --keep {tmp_path} is not empty; name a new folder\n"
 
 
-def test_the_recount_notices_sabotage(start):
+def test_the_recount_notices_sabotage(finished):
     """A check that prints zeros must be able to print something else."""
-    demo = start()
-    _, out, _ = demo.finish()
-    report = json.loads(out)
+    demo, report = finished
     log = demo.folder / "exchange.jsonl"
     lines = log.read_text().splitlines(keepends=True)
     accepted = next(line for line in lines if '"accepted"' in line)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from oracle.executor_rig import KEY_VARIABLE, Rig
+from overround.cli.kill import ANSWER_TIMEOUT_MS
+from overround.clock import NS_PER_MS
 from overround.config.schema import Execute
 from overround.decide.risk import RefusalCode
 from overround.layout.report import ReportKind
@@ -47,6 +49,18 @@ def kill(rig: Rig, *words: str, status: int = 0, key: bool = True) -> dict[str, 
     return json.loads(done.stdout)
 
 
+def stopped_late(rig: Rig, report: dict[str, Any]) -> bool:
+    """Wait until the executor has stopped; return whether that was later than the command waits.
+
+    In time it must be in the report: only a busy machine may be late.
+    """
+    latch = KillLatch(rig.instance.segment("kill"))
+    rig.until(lambda: latch.stopped)
+    late = latch.stopped_ns - latch.set_ns > ANSWER_TIMEOUT_MS * NS_PER_MS
+    assert late or report["stopped_ms"] is not None
+    return late
+
+
 def resting(rig: Rig) -> int:
     target = rig.push_rest()
     rig.until(lambda: rig.count(Value.ORDERS_ACCEPTED) >= 1)
@@ -58,7 +72,7 @@ def test_the_executor_stops_cancels_answers_and_trades_again_when_resumed(rig: R
     target = resting(rig)
     held = kill(rig, "--no-cancel")
     assert (held["latched"], held["reason"], held["cancelled_by"]) == (True, "hold", None)
-    assert held["stopped_ms"] is not None
+    stopped_late(rig, held)
     late = rig.push()
     rig.until(lambda: (late, RefusalCode.KILLED) in rig.reported(ReportKind.REFUSED))
     assert rig.reported(ReportKind.CANCELED) == []
@@ -105,8 +119,7 @@ def test_a_slow_venue_is_asked_again_by_the_command(rig: Rig) -> None:
     resting(rig)
     rig.venue.control("faults", path="/cancel-all", method="DELETE", before_ms=8_000, count=1)
     report = kill(rig)
-    assert report["stopped_ms"] is not None
-    assert report["cancelled_by"] == "command"
+    assert report["cancelled_by"] == "command" or stopped_late(rig, report)
     latch = KillLatch(rig.instance.segment("kill"))
     rig.until(lambda: rig.count(Value.ORDERS_CANCELED) == 1 and latch.cancelled)
     assert rig.stop() == 0
