@@ -224,11 +224,14 @@ class Campaign:
         self._killed[name] += 1
 
     def _shuffle_ways(self) -> None:
-        """The next executor lets orders out by permits or through the gate alone."""
+        """The next executor lets orders out in one call, or goes the ordinary way alone.
+
+        What is broken on purpose is broken in the ordinary way: the call's records are compared
+        with what that would have written, and an executor that contradicts itself just ends.
+        """
         rig = self._rig
-        execute = rig.settings.execute.model_copy(
-            update={"pool_permits": self._random.random() < PERMITS_CHANCE}
-        )
+        permits = self._random.random() < PERMITS_CHANCE and not self.plan.sabotage
+        execute = rig.settings.execute.model_copy(update={"pool_permits": permits})
         rig.settings = rig.settings.model_copy(update={"execute": execute})
         rig.write_settings()
 

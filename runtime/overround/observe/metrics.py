@@ -309,7 +309,7 @@ _HELP: dict[Value, str] = {
     Value.ORDERS_RESENT: "orders sent again with identical bytes",
     Value.USER_MALFORMED: "events of the user channel that could not be read",
     Value.SETTLE_OVERDUE: "fills seen waiting for settlement beyond the alarm limit",
-    Value.PERMITS_USED: "orders that left by a permit, in one native call",
+    Value.PERMITS_USED: "orders that left in one native call, judged by the gate in advance",
     Value.HEARTBEATS: "beats of the dead-man switch that the venue counted",
     Value.HEARTBEATS_FAILED: "beats without a usable answer",
     Value.HEARTBEAT_LAPSES: "times the venue cancelled everything for want of a beat",
