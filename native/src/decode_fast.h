@@ -80,7 +80,7 @@ static inline uint64_t eight_digits(uint64_t digits)
     return (outer + inner) >> 32;
 }
 
-/* First byte that no identifier holds; or one of the last 15, and all before it may stand in one. */
+/* First byte that no identifier holds; or one of the last 15, if all before may stand in one. */
 static inline const char *fast_skip_id(const char *at, const char *end)
 {
 #if defined(OVR_AVX2)
