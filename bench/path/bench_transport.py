@@ -240,7 +240,7 @@ async def campaign(
         took: dict[str, list[int]] = {name: [] for name in senders}
         cpu: dict[str, int] = dict.fromkeys(senders, 0)
         for send in senders.values():
-            await measure(send, WARM_UP)
+            await measure(send, min(WARM_UP, requests))
         for _ in range(rounds):
             for name, send in senders.items():
                 latencies, used_ns = await measure(send, requests)
