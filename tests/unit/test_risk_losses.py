@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from oracle.desk import SHARE, Desk, S, accepted, market, taker_trade
+from oracle.http_server import until
 from overround.config.schema import Risk
 from overround.decide.risk import BookView, RefusalCode
+from overround.execute.halt import KillSwitch
 from overround.execute.losses import DAY_MS, PEAK_MARK_S, WARM_UP_S, LossWatch
 from overround.ledger.journal import replay
 from overround.ledger.records import Kind, RiskMark, decode
@@ -125,9 +130,11 @@ async def test_a_resume_after_a_loss_counts_anew(watched: Watched):
     await watched.watch.look()
     await watched.watch.resume(KillReason.OPERATOR)
     assert watched.marks()[-1].cause == "day"
+    tripped = len(watched.trips)
     await watched.watch.resume(KillReason.DAILY_LOSS)
     assert watched.marks()[-1].cause == "resume"
-    tripped = len(watched.trips)
+    assert len(watched.trips) == tripped  # the loss that is answered for sets no latch again
+    assert watched.desk.core.gate.stop is None
     await watched.watch.look()
     assert len(watched.trips) == tripped
     assert watched.desk.core.gate.stop is None
@@ -149,3 +156,27 @@ async def test_nothing_is_judged_before_the_books_are_known_but_not_for_ever(wat
     watched.desk.now_ns += (WARM_UP_S + 1) * S
     await watched.watch.look()
     assert watched.trips == [KillReason.DAILY_LOSS]
+
+
+async def test_a_latch_that_is_cleared_counts_as_resuming_until_it_is_carried_out() -> None:
+    latch: Any = SimpleNamespace(reason=0, stopped_ns=0, set_ns=0)
+    latch.is_set = lambda: bool(latch.reason)
+    latch.answer_stopped = lambda now_ns: setattr(latch, "stopped_ns", now_ns)
+    seen: list[tuple[int, bool]] = []
+
+    async def on_resume(reason: int) -> None:
+        seen.append((reason, switch.resuming))
+
+    switch = KillSwitch(
+        latch, Any, Any, clock=lambda: 2, on_resume=on_resume  # type: ignore[arg-type]
+    )  # fmt: skip
+    task = asyncio.create_task(switch.run(0.001))
+    for reason in (KillReason.HOLD, KillReason.HOLD):
+        assert not switch.resuming
+        latch.reason, latch.set_ns = int(reason), 1
+        await until(lambda: latch.stopped_ns == 2)
+        latch.reason = latch.stopped_ns = 0
+        assert switch.resuming
+        await until(lambda: not switch.resuming)
+    task.cancel()
+    assert seen == [(KillReason.HOLD, True)] * 2

@@ -51,19 +51,25 @@ class KillSwitch:
         self._clock = clock
         self._on_resume = on_resume
         self._log = structlog.get_logger()
+        self._reason = 0
+        """What the latch that is obeyed was set for; 0 while none is."""
+
+    @property
+    def resuming(self) -> bool:
+        """Whether the latch was cleared, and what that means is not yet carried out."""
+        return self._reason != 0 and not self._latch.is_set()
 
     async def run(self, interval_s: float) -> None:
         """Obey until cancelled, looking every ``interval_s``."""
-        reason = 0
         while True:
             if not self._latch.is_set():
-                if reason:
-                    self._log.warning("kill latch cleared: trading again", was=_name(reason))
-                    await self._on_resume(reason)
-                reason = 0
-            elif not reason or self._latch.stopped_ns < self._latch.set_ns:  # or set anew
-                reason = self._latch.reason
-                await self._obey(reason)
+                if self._reason:
+                    self._log.warning("kill latch cleared: trading again", was=_name(self._reason))
+                    await self._on_resume(self._reason)
+                self._reason = 0
+            elif not self._reason or self._latch.stopped_ns < self._latch.set_ns:  # or set anew
+                self._reason = self._latch.reason
+                await self._obey(self._reason)
             await asyncio.sleep(interval_s)
 
     async def _obey(self, reason: int) -> None:

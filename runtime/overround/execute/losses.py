@@ -24,7 +24,7 @@ from overround.ledger.records import RiskMark
 from overround.shm.kill import KillReason
 from overround.units import PRICE_TICKS_MAX, notional_micro
 
-__all__ = ["LossWatch"]
+__all__ = ["LOSS_REASONS", "LossWatch"]
 
 DAY_MS: Final = 86_400_000
 PEAK_MARK_S: Final = 10
@@ -69,6 +69,15 @@ class LossWatch:
 
     async def look(self) -> int:
         """Value the account once, mark what is to be marked, judge; return its worth."""
+        worth, known = await self._value()
+        now_ns = self._clock()
+        if known or now_ns - self._begun_ns > WARM_UP_S * NS_PER_S:
+            self._mark(worth, now_ns)
+            self._judge(worth)
+        return worth
+
+    async def _value(self) -> tuple[int, bool]:
+        """Return what the account is worth, and whether every held market's book was seen."""
         worth, known = 0, True
         valued = 0
         for size, rows in self._store.own.exposures.account.held():
@@ -82,17 +91,17 @@ class LossWatch:
                     known &= self._see(condition_id)
                 sells += cash + self._pays(condition_id, yes, no)
             worth += max(redeems, sells)
-        now_ns = self._clock()
-        if known or now_ns - self._begun_ns > WARM_UP_S * NS_PER_S:
-            self._mark(worth, now_ns)
-            self._judge(worth)
-        return worth
+        return worth, known
 
     async def resume(self, reason: int) -> None:
-        """Count anew from here if a loss had set the latch."""
+        """Count anew from here if a loss had set the latch.
+
+        Nothing is judged before that: the loss that set it would set it again.
+        """
         if reason in LOSS_REASONS:
-            worth = await self.look()
+            worth, _ = await self._value()
             self._commit("resume", worth, worth)
+            self._gate.stop = None
 
     def _see(self, condition_id: str) -> bool:
         """Take a market's bids if its book is trusted now; return whether it ever was."""

@@ -28,7 +28,7 @@ from overround.execute.executor import Submission
 from overround.execute.halt import KillSwitch, under_way
 from overround.execute.heartbeat import DeadMan
 from overround.execute.intents import RingIntent
-from overround.execute.losses import LossWatch
+from overround.execute.losses import LOSS_REASONS, LossWatch
 from overround.execute.markets import SharedMarkets
 from overround.execute.permits import Permits
 from overround.execute.publish import AccountPublisher, SharedNews
@@ -125,6 +125,7 @@ class ExecutorProcess:
         self._trade_parts: Parts | None = None
         self._collector = Collector(member.meters, settings.memory.growth_max_mib)
         self._permits: Permits | None = None
+        self._switch: KillSwitch | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: list[RingWatch] = []
         self._compare = asyncio.Event()
@@ -229,6 +230,8 @@ class ExecutorProcess:
         )
 
     def _trip(self, text: str, reason: KillReason = KillReason.LOSS_LIMIT) -> None:
+        if reason in LOSS_REASONS and self._switch is not None and self._switch.resuming:
+            return  # the operator has answered for it: it is counted anew in a moment
         if self._kill.set(reason, self._now()):
             self._log.error("kill latch set", reason=text)
 
@@ -246,7 +249,8 @@ class ExecutorProcess:
             self._store, self._markets, parts.core.gate, settings.risk,
             trip=self._trip, clock=self._now, epoch_ms=clock.epoch_ms,
         )  # fmt: skip
-        self._spawn(self._kill_switch().run(settings.supervise.beat_interval_ms / 1_000))
+        self._switch = self._kill_switch()
+        self._spawn(self._switch.run(settings.supervise.beat_interval_ms / 1_000))
         self._spawn(self._losses.run(HOUSEKEEPING_S))
         if settings.execute.heartbeat_interval_ms and not self._shadow:
             dead_man = DeadMan(
