@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from oracle.desk import ListNews, S
+from overround.clock import NS_PER_MS
+from overround.config.schema import Execute
 from overround.errors import VenueError
+from overround.execute import heartbeat
 from overround.execute.client import NoAnswer, Response
-from overround.execute.heartbeat import DeadMan
+from overround.execute.heartbeat import BEAT_S, DeadMan
 from overround.observe.metrics import Value
 from overround.venues.polymarket.rest import Request
 
@@ -51,6 +56,25 @@ async def test_each_beat_carries_the_id_of_the_last_answer():
     sent = [b'{"heartbeat_id":"%s"}' % one for one in (b"", b"id-1", b"id-1")]
     assert venue.bodies == sent
     assert venue.news.counts[Value.HEARTBEATS] == 3
+
+
+async def test_a_beat_that_hangs_leaves_time_for_the_next_ones(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(heartbeat, "BEAT_S", 0.02)
+    venue = Venue()
+    answers, hung = [True, False, True], []
+
+    async def call(request: Request) -> Response:
+        if not answers.pop(0):
+            hung.append(request)
+            await asyncio.Event().wait()
+        return venue.good("id-1")
+
+    venue.dead_man._call = call
+    assert [await venue.dead_man.beat() for _ in range(3)] == [True, False, True]
+    assert (len(hung), venue.lapses) == (1, 0)
+    assert venue.news.counts[Value.HEARTBEATS_FAILED] == 1
+    two_lost_ns = 2 * int((BEAT_S + heartbeat.RETRY_S) * S)
+    assert Execute().heartbeat_interval_ms * NS_PER_MS + two_lost_ns < heartbeat.LAPSE_NS
 
 
 async def test_a_wrong_id_is_mended_at_once_and_once_only():

@@ -26,6 +26,8 @@ LAPSE_NS: Final = 10 * NS_PER_S
 SWEEP_NS: Final = 5 * NS_PER_S
 """How much later it may do so."""
 RETRY_S: Final = 0.5
+BEAT_S: Final = 2.0
+"""A beat without an answer for so long is lost: waiting on would use up the next one's time."""
 
 
 class DeadMan:
@@ -66,7 +68,11 @@ class DeadMan:
         """Beat once, and once more with the id that the venue expects; return whether it counts."""
         begun_ns = self._clock()
         try:
-            counted = await self._send() or await self._send()
+            async with asyncio.timeout(BEAT_S):
+                counted = await self._send() or await self._send()
+        except TimeoutError:
+            counted = False
+            self._news.notice("heartbeat failed", error=f"no answer within {BEAT_S:g} s")
         except OverroundError as error:
             counted = False
             self._news.notice("heartbeat failed", error=str(error))
