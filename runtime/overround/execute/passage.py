@@ -116,11 +116,18 @@ class Passage:
         return self._carrier.lease_now(post_only=post_only)
 
     def send(
-        self, call: Callable[..., int], native: Any, records: Any, pointer: Any, lease: Lease
+        self,
+        call: Callable[..., int],
+        native: Any,
+        records: Any,
+        pointer: Any,
+        lease: Lease,
+        taken_ns: int,
     ) -> bool:
         """Let the order of the first record out; False, with nothing done, if it must not leave.
 
-        ``use`` has its moment already. Raises, with the kill latch set, if the books contradict.
+        ``use`` has its moment already; the intent was taken and judged at ``taken_ns``. Raises,
+        with the kill latch set, if the books contradict.
         """
         use = self.use
         use.journal, use.journal_bytes, use.offset, use.sequence = self._journal.room
@@ -130,23 +137,24 @@ class Passage:
         try:
             self._journal.written_ahead(list(use.ends))
             rest = ffi.buffer(use.request, use.request_bytes)[use.written_bytes :]
-            self._book(records, lease.sent(_ORDER, rest))
+            self._book(records, lease.sent(_ORDER, rest), taken_ns)
         except BaseException:
             self._trip("an order that was let through could not be booked")
             raise
         return True
 
-    def _book(self, records: Any, answer: asyncio.Future[Response]) -> None:
+    def _book(self, records: Any, answer: asyncio.Future[Response], taken_ns: int) -> None:
         """Do the books of what has left, by the usual code."""
         core, use = self.core, self.use
         self.ended_ns = use.ended_ns
         judged = self.markets.view(use.book, use.book_epoch)
-        moment = Moment(use.now_ns, use.epoch_ns, judged)
+        moment = Moment(taken_ns, use.epoch_ns, judged)
 
         def follow(submission: Submission) -> bool:
+            moment.now_ns = use.now_ns
             if not core.begin(submission):
                 raise InvariantError("an order that has left was not let go")
-            moment.now_ns = max(moment.now_ns, use.ended_ns)
+            moment.now_ns = max(use.now_ns, use.ended_ns)
             self._carrier.follow(submission, answer)
             return True
 

@@ -226,8 +226,9 @@ class Permits:
         lease = passage.lease(post_only=intent.flags & POST_ONLY != 0)
         if lease is None:
             return False
-        passage.use.now_ns, passage.use.epoch_ns = self._clock(), self._epoch_ns()
-        return passage.send(lib.ovr_permit_send, permit.native, records, pointer, lease)
+        now_ns = self._clock()
+        passage.use.now_ns, passage.use.epoch_ns = now_ns, self._epoch_ns()
+        return passage.send(lib.ovr_permit_send, permit.native, records, pointer, lease, now_ns)
 
 
 def _cut(record: Record, *names: str) -> list[bytes]:

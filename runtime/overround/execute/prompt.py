@@ -22,6 +22,7 @@ from overround.execute.passage import POST_ONLY, Passage
 from overround.execute.pool import OrderPool, Ready
 from overround.layout.intent import OrderType
 from overround.ledger.records import Intent, Sent, Signed, encode
+from overround.observe.metrics import Histogram
 
 __all__ = ["Prompt"]
 
@@ -98,7 +99,7 @@ class Prompt:
             return False
         if lib.ovr_permit_allows(self._native, pointer, use):
             return False  # not worth a signature
-        return self._send(intent, market, prepared, ready, records, pointer)
+        return self._send(intent, market, prepared, ready, records, pointer, now_ns)
 
     def _fill(self, message: RingIntent, tick_ticks: int, ready: Ready | None) -> bool:
         """Say what native code compares with the book; False if the book is nowhere."""
@@ -118,9 +119,10 @@ class Prompt:
 
     def _send(
         self, intent: Intent, market: MarketInfo, prepared: Prepared, ready: Ready | None,
-        records: Any, pointer: Any,
+        records: Any, pointer: Any, taken_ns: int,
     ) -> bool:  # fmt: skip
         passage, native = self._passage, self._native
+        judged_ns = passage.clock()
         lease = passage.lease(post_only=intent.flags & POST_ONLY != 0)
         if lease is None:
             return False
@@ -140,7 +142,12 @@ class Prompt:
         except BaseException:
             lease.release()
             raise
-        return passage.send(lib.ovr_order_send, native, records, pointer, lease)
+        sent = passage.send(lib.ovr_order_send, native, records, pointer, lease, taken_ns)
+        if sent:
+            news = passage.core.news
+            news.time(Histogram.GATE, judged_ns - taken_ns)
+            news.time(Histogram.SIGN, passage.use.now_ns - judged_ns)
+        return sent
 
 
 def _payloads(intent: Intent, signed: Signed) -> tuple[bytes, bytes, bytes]:
