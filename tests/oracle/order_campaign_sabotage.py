@@ -51,7 +51,7 @@ def new_salt() -> None:
 
     def resend(one: Order) -> Submission:
         again = signings.get(one.intent.key)
-        if again is not None:
+        if again is not None and one.state is OrderState.UNKNOWN:  # else it is on its way already
             stores[-1].commit(again(next(salts)), one.touched_ns)
         return Submission((one,), attempt=one.attempts + 1)
 
