@@ -35,7 +35,7 @@ CANDIDATE_SIDE, HIT_SIDE = 1.96, 2.576
 """Standard deviations at which a side's prices alone may pay (2.5 %), and pay its fees (0.5 %)."""
 POINTER, WORD, LONG = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int64
 CAUSES = {
-    "detect_sweep": "Numba emits 256-bit vectors",
+    "detect_sweep": "flags are written and looked at in two loops; C sees a vector's mask at once",
     "detect_pair": "one set at a time instead of sixteen",
     "detect_set": "one set at a time instead of sixteen",
     "signal_tick": "the average is read back from memory at each tick",

@@ -46,7 +46,8 @@ def code_of(function: Callable[..., Any], signature: Any = None, **options: Any)
 
 @pytest.fixture(name="code", scope="module")
 def fixture_code() -> dict[str, str]:
-    return {kernel.py_func.__name__: code_of(kernel) for kernel in KERNELS}  # type: ignore[attr-defined]
+    kernels: tuple[Any, ...] = KERNELS
+    return {kernel.py_func.__name__: code_of(kernel) for kernel in kernels}
 
 
 TICKS = int64(int32[::1], int32[::1], uint8[::1])
