@@ -216,4 +216,4 @@ def test_an_order_costs_little_once_it_is_gone(desk: ShortDesk) -> None:
     desk.memory()
     assert len(desk.store.retired) == 7
     assert len(desk.store._spans) == 1
-    assert all(sys.getsizeof(row) < 120 for row in desk.store.retired._rows.values())
+    assert all(sys.getsizeof(row) < 120 for row in desk.store.retired.rows.values())

@@ -7,6 +7,7 @@ import typing
 
 from sqlalchemy import Column, Table, Text
 
+from overround.execute import wiring
 from overround.ledger import journal, records, schema
 from overround.ledger.database import DATABASE_FILE, URL_VARIABLE
 
@@ -63,6 +64,28 @@ what came in that time, and while that sync ran | memory |
 
 An order whose records were lost with the machine is found again by reconciliation: the venue lists
 it, and no record of ours claims it.
+
+## Checkpoints
+
+A start that had to read {wiring.CHECKPOINT_RECORDS:,} records or more keeps what they led to in
+`checkpoint-SEQUENCE.ovc` beside the segments, before it commits anything; the newest two stay. The
+next start begins with it and reads only what came after: each record is read at two starts at
+most, and what a start costs is what the run before it wrote. None is written while trading.
+
+A checkpoint is an aid and never the truth. It is used only if its checksum holds, the very same
+sources wrote it (any change of the code, the interpreter or the struct library makes it useless),
+and the journal still has the record it ends with, to the checksum. Otherwise the older one serves,
+or the journal from its first record; the log says why. Deleting them is always safe. The database,
+`overround audit` and `overround reconcile` never look at them and read the journal itself; so does
+whoever wants to know whether old segments are still whole (`overround audit --check`).
+
+## Memory
+
+Of orders that are done and settled the last `execute.done_orders_max` stay in memory. Of an older
+one stay its key and id, the places of its INTENT, SIGNED and FILL records and what no single record
+says, about 270 bytes: an intent offered again is still a duplicate, a trade told again is booked
+once, and a late fill brings the order back from the journal. Segments must not be removed while
+the journal is in use.
 
 ## Records
 

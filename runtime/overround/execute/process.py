@@ -1,7 +1,8 @@
 """The executor process: opens the journal, makes peace with the venue, then trades.
 
-Start: replay the journal, settle what the last process left, obtain credentials, compare with
-the venue until one comparison is complete; only then is it ready and reads intents.
+Start: replay the journal from its last checkpoint on, settle what the last process left, obtain
+credentials, compare with the venue until one comparison is complete; only then is it ready and
+reads intents.
 End (signal, or the supervisor's death): stop taking intents, cancel everything, wait a moment
 for settlements, write the ledger.
 """
@@ -33,11 +34,12 @@ from overround.execute.markets import SharedMarkets
 from overround.execute.permits import Permits
 from overround.execute.publish import AccountPublisher, SharedNews
 from overround.execute.rings import RingWatch
-from overround.execute.store import Store
 from overround.execute.user_stream import UserStream
 from overround.execute.wiring import (
     Parts,
     build,
+    open_journal,
+    open_store,
     permits,
     projection,
     signer_of,
@@ -75,12 +77,7 @@ PLANS_S: Final = 0.02
 def run(member: Member, settings: Settings) -> int:
     """Run the executor until it is asked to stop; returns its exit status."""
     folder = member.run_dir / JOURNAL_FOLDER
-    with Journal(
-        folder,
-        segment_bytes=settings.execute.journal_segment_bytes,
-        sync_policy=settings.execute.journal_sync,
-        progress=lambda: member.beat(clock.monotonic_ns()),
-    ) as journal:
+    with open_journal(settings, folder, lambda: member.beat(clock.monotonic_ns())) as journal:
         process = ExecutorProcess(member, settings, journal)
         with projection(settings, journal, member.run_dir, member.meters):
             uvloop.run(process.main())
@@ -112,7 +109,7 @@ class ExecutorProcess:
         )
         self._markets.refresh()
         self._signer = signer_of(settings)
-        self._store = Store(journal, done_max=settings.execute.done_orders_max)
+        self._store = open_store(settings, journal)
         if journal.torn is not None:
             self._log.warning("torn journal tail cut", torn=str(journal.torn))
         self._news = SharedNews(
@@ -330,14 +327,14 @@ class ExecutorProcess:
             if self._permits is not None:
                 self._permits.grant()
 
-    def _bind(self, records: Any) -> Callable[[], bool]:
-        """Return what sends the first record of a ring's buffer by a permit."""
+    def _bind(self, records: Any) -> Callable[[int], bool]:
+        """Return what sends the record at a place of a ring's buffer in one call."""
         assert self._permits is not None
-        first = self._permits.bind(records)
+        take = self._permits.bind(records)
 
-        def guarded() -> bool:
+        def guarded(at: int) -> bool:
             try:
-                return first()
+                return take(at)
             except Exception as error:
                 self._fail(error)
                 raise

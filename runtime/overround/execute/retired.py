@@ -30,12 +30,12 @@ class KeySpans:
     """A set of intent keys; those in a row cost two numbers together."""
 
     def __init__(self) -> None:
-        self._spans: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
+        self.spans: dict[tuple[int, int], tuple[list[int], list[int]]] = {}
         """Per run and producer: first sequences, and those right behind the last ones."""
 
     def add(self, key: IntentKey) -> None:
         """Add one; one that is there changes nothing."""
-        starts, ends = self._spans.setdefault((key.run_id, key.producer), ([], []))
+        starts, ends = self.spans.setdefault((key.run_id, key.producer), ([], []))
         sequence = key.sequence
         at = bisect_right(starts, sequence) - 1
         if at >= 0 and sequence < ends[at]:
@@ -56,7 +56,7 @@ class KeySpans:
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, IntentKey):
             return False
-        found = self._spans.get((key.run_id, key.producer))
+        found = self.spans.get((key.run_id, key.producer))
         if found is None:
             return False
         starts, ends = found
@@ -67,7 +67,7 @@ class KeySpans:
 
     def __len__(self) -> int:
         """Spans, not keys."""
-        return sum(len(starts) for starts, _ in self._spans.values())
+        return sum(len(starts) for starts, _ in self.spans.values())
 
 
 class Retired(NamedTuple):
@@ -92,13 +92,13 @@ class RetiredOrders:
     """Rows by order id. A lookup costs a dict's; nothing here reads a file."""
 
     def __init__(self) -> None:
-        self._rows: dict[bytes, bytes] = {}
+        self.rows: dict[bytes, bytes] = {}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __contains__(self, order_id: object) -> bool:
-        return isinstance(order_id, str) and _id_bytes(order_id) in self._rows
+        return isinstance(order_id, str) and _id_bytes(order_id) in self.rows
 
     def put(self, order_id: str, row: Retired) -> None:
         """Keep an order."""
@@ -108,16 +108,16 @@ class RetiredOrders:
             | _REFUSED * row.refused
         )
         packed = _HEAD.pack(*row[:8], flags)
-        self._rows[_id_bytes(order_id)] = packed + b"".join(_FILL.pack(*one) for one in row.fills)
+        self.rows[_id_bytes(order_id)] = packed + b"".join(_FILL.pack(*one) for one in row.fills)
 
     def pop(self, order_id: str) -> Retired | None:
         """Give an order back, None if it is not kept."""
-        packed = self._rows.pop(_id_bytes(order_id), None)
+        packed = self.rows.pop(_id_bytes(order_id), None)
         return None if packed is None else _unpack(packed)
 
     def fill(self, order_id: str, trade_id: str) -> FillState | None:
         """Return where a fill of a kept order stands, None if it is none of one's."""
-        packed = self._rows.get(_id_bytes(order_id))
+        packed = self.rows.get(_id_bytes(order_id))
         if packed is None:
             return None
         wanted = trade_hash(trade_id)
@@ -130,7 +130,7 @@ class RetiredOrders:
         """Return place and state of every kept fill, oldest record first."""
         places = [
             (place, FillState(state))
-            for packed in self._rows.values()
+            for packed in self.rows.values()
             for _, place, state in _FILL.iter_unpack(packed[_HEAD.size :])
         ]
         return sorted(places)

@@ -21,6 +21,7 @@ import msgspec
 
 from overround.decide.risk import RefusalCode
 from overround.errors import InvariantError
+from overround.execute.checkpoint import ThawError, freeze, thaw
 from overround.execute.order import DUST_LOTS, Order, OrderState, advance, check
 from overround.execute.own import OwnOrders
 from overround.execute.planbook import PlanBook, plan_key
@@ -33,7 +34,13 @@ from overround.execute.retired import (
     trade_hash,
 )
 from overround.layout.intent import BUY
-from overround.ledger.journal import Journal, JournalDamage, read_record
+from overround.ledger.journal import (
+    Checkpoint,
+    Journal,
+    JournalDamage,
+    JournalRecord,
+    read_record,
+)
 from overround.ledger.positions import FillState, Positions
 from overround.ledger.records import (
     Ack,
@@ -108,9 +115,18 @@ class Store:
         self._reserved_micro = 0
         self._open_lots: Counter[tuple[str, int]] = Counter()
         self._run_id: int | None = None
+        self.replayed = 0
+        """Records read to come here, those behind a checkpoint alone."""
         self._replayed: int | None = None
         """Place of the record that is replayed; None when live."""
-        for count, raw in enumerate(journal.records):
+        self._last: JournalRecord | None = None
+        self._live = False
+        self._thaw()
+        self._replay()
+
+    def _replay(self) -> None:
+        raw = None
+        for count, raw in enumerate(self.journal.records):
             record = decode(raw)
             self._replayed = raw.place
             self._check_once(record)
@@ -118,8 +134,39 @@ class Store:
             self.settle()
             if count % RETIRE_EVERY == 0:
                 self.retire()
+            self.replayed += 1
+        self._last = raw or self._last
         self._replayed = None
         self.retire()
+
+    def _thaw(self) -> None:
+        """Begin with the journal's checkpoint, or with all its records if that is of no use."""
+        checkpoint = self.journal.checkpoint
+        if checkpoint is None:
+            return
+        try:
+            state = thaw(checkpoint.state, _FROZEN)
+        except ThawError:
+            self.journal.refuse_checkpoint()
+            return
+        self.by_key.update(state.pop("by_key"))
+        self.by_id.update(state.pop("by_id"))
+        self._spans.spans, self.retired.rows = state.pop("spans"), state.pop("rows")
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._last = checkpoint.last
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what the replay led to, None for an empty journal. Before any ``commit``."""
+        assert not self._live, "a live store knows what no record says"
+        if self._last is None:
+            return None
+        state = {name: getattr(self, name) for name in _FROZEN - _OTHER}
+        state |= {
+            "by_key": dict(self.by_key.items()), "by_id": dict(self.by_id.items()),
+            "spans": self._spans.spans, "rows": self.retired.rows,
+        }  # fmt: skip
+        return Checkpoint(self._last, freeze(state))
 
     def commit(self, record: Record, now_ns: int) -> int:
         """Append a record, apply it, and return its journal sequence.
@@ -143,6 +190,7 @@ class Store:
             check(order, record)
         self._check_once(record)
         sequence = self.journal.append(*encode(record))
+        self._live = True
         self._apply(record, now_ns, orders)
         return sequence
 
@@ -432,6 +480,12 @@ class Store:
         return [order for order in self.working.values() if order.state in states]
 
 
+_OTHER: Final = frozenset({"by_key", "by_id", "spans", "rows"})
+_FROZEN: Final = _OTHER | {
+    "positions", "plans", "own", "working", "start_worst_micro", "opened", "tally", "pool_number",
+    "_pool_floor", "_claims", "_reserved_micro", "_open_lots", "_run_id", "_done",
+}  # fmt: skip
+"""All that records lead to; the rest of a store is the process's own."""
 _BY_KEY = (Signed, Done, Intent)
 _BY_ID = (Ack, Reject, Unknown, Cancel, Fill, Settled, Failed)
 _OF_ORDERS = (Signed, Sent, Ack, Reject, Unknown, Cancel, Done)

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -19,6 +19,7 @@ from overround.decide.risk import RiskGate
 from overround.execute.account import AccountDesk
 from overround.execute.build import OrderBuilder
 from overround.execute.carrier import OrderCarrier
+from overround.execute.checkpoint import fingerprint
 from overround.execute.client import VenueClient
 from overround.execute.executor import Executor
 from overround.execute.markets import Markets, SharedMarkets
@@ -35,6 +36,7 @@ from overround.execute.store import Store
 from overround.execute.trader import Trader
 from overround.execute.venueview import Answers, VenueReader
 from overround.execute.wanted import TargetSource
+from overround.ledger.checkpoint import find_checkpoint, write_checkpoint
 from overround.ledger.journal import Journal
 from overround.ledger.writer import Counts, LedgerWriter, Options
 from overround.shm.member import Member
@@ -45,6 +47,8 @@ from overround.venues.polymarket.orders import OrderSigner
 __all__ = [
     "Parts",
     "build",
+    "open_journal",
+    "open_store",
     "permits",
     "projection",
     "signer_of",
@@ -52,6 +56,10 @@ __all__ = [
     "use_key",
     "venue_client",
 ]
+
+
+CHECKPOINT_RECORDS: Final = 1_000
+"""Records that the next start may read again rather than find a checkpoint: some 20 ms."""
 
 
 class Parts(NamedTuple):
@@ -213,6 +221,34 @@ def use_key(parts: Parts, api_key: str) -> None:
     parts.settlement.use_owner(api_key)
     if parts.pool is not None:
         parts.pool.clear("key changed")
+
+
+def open_journal(settings: Settings, folder: Path, progress: Callable[[], None]) -> Journal:
+    """Return the instance's journal, to be read from its newest good checkpoint on."""
+    execute, log = settings.execute, structlog.get_logger()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Journal(
+        folder,
+        segment_bytes=execute.journal_segment_bytes,
+        sync_policy=execute.journal_sync,
+        progress=progress,
+        checkpoint=find_checkpoint(
+            folder, fingerprint(), lambda text: log.warning("checkpoint", text=text)
+        ),
+    )
+
+
+def open_store(settings: Settings, journal: Journal) -> Store:
+    """Return what the journal leads to; a long way there is kept as a checkpoint."""
+    store = Store(journal, done_max=settings.execute.done_orders_max)
+    log = structlog.get_logger()
+    kept = store.checkpoint() if store.replayed >= CHECKPOINT_RECORDS else None
+    if kept is not None:
+        try:
+            write_checkpoint(journal.folder, kept, fingerprint())
+        except OSError as error:  # an aid: the journal itself is whole
+            log.warning("checkpoint", text=f"not written: {error}")
+    return store
 
 
 def permits(

@@ -39,6 +39,7 @@ from overround._native import ffi, lib
 from overround.errors import HostError, InvariantError, OverroundError
 
 __all__ = [
+    "Checkpoint",
     "Journal",
     "JournalDamage",
     "JournalRecord",
@@ -137,6 +138,14 @@ def first_sequence(index: int, header: bytes) -> int | None:
     return sequence if header[:HEADER_BYTES] == file_header(index, sequence) else None
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What followed from all records up to ``last``, as bytes of whoever wrote it."""
+
+    last: JournalRecord
+    state: bytes
+
+
 class Replay:
     """Iterate over every whole record of a folder; afterwards ``torn`` tells what was cut off.
 
@@ -144,9 +153,16 @@ class Replay:
     JournalDamage where records are missing or broken anywhere but at the very end.
     """
 
-    def __init__(self, folder: Path, progress: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        progress: Callable[[], None] = lambda: None,
+        after: JournalRecord | None = None,
+    ) -> None:
+        """Begin behind ``after``, a record that ``read_record`` has just returned, if given."""
         self.folder = folder
         self._progress = progress
+        self.after = after
         self.torn: TornTail | None = None
         self.next_sequence = 1
         self.segment = -1
@@ -158,10 +174,18 @@ class Replay:
         for index, path in enumerate(paths):
             if path != segment_path(self.folder, index):
                 raise JournalDamage(f"journal segment {index} is missing: found {path}")
-            yield from self._segment(index, path.read_bytes(), last=index == len(paths) - 1)
+        after = self.after
+        if after is not None:
+            self.next_sequence = after.sequence + 1
+        for index in range(after.segment if after is not None else 0, len(paths)):
+            data = paths[index].read_bytes()
+            yield from self._segment(index, data, last=index == len(paths) - 1)
 
     def _segment(self, index: int, data: bytes, *, last: bool) -> Iterator[JournalRecord]:
-        header = file_header(index, self.next_sequence)
+        after = self.after
+        inside = after is not None and after.segment == index
+        first = first_sequence(index, data[:HEADER_BYTES]) if inside else self.next_sequence
+        header = file_header(index, first or 0)
         if data[:HEADER_BYTES] != header:
             # A roll was interrupted: the new segment exists, its header does not, nor a record.
             if last and not any(data[HEADER_BYTES:]):
@@ -170,6 +194,8 @@ class Replay:
                 return
             raise JournalDamage(f"{segment_path(self.folder, index)}: header is not {header!r}")
         self.segment, self.offset = index, HEADER_BYTES
+        if inside and after is not None:
+            self.offset = after.offset + _RECORD.unpack_from(data, after.offset)[0]
         while (found := decode_record(data, self.offset, index)) is not None:
             record, end = found
             if record.sequence != self.next_sequence:
@@ -230,6 +256,7 @@ class Journal:
     JournalDamage if what is there cannot be continued.
     """
 
+    checkpoint: Checkpoint | None = None
     _segment = 0
     _last = 0
 
@@ -241,10 +268,14 @@ class Journal:
         sync_policy: str = "batch",
         epoch_ns: Callable[[], int] = clock.epoch_ns,
         progress: Callable[[], None] = lambda: None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.folder = folder
+        self.checkpoint = checkpoint
+        """State up to a record; ``records`` are those behind it."""
         self._segment_bytes = segment_bytes
         self._policy = sync_policy
+        self._progress = progress
         self._epoch_ns = epoch_ns
         self._unsynced_bytes = 0
         self._map: mmap.mmap | None = None
@@ -256,10 +287,10 @@ class Journal:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_fd = self._lock()
         try:
-            tail = Replay(folder, progress)
+            tail = Replay(folder, progress, checkpoint.last if checkpoint else None)
             self.records: Iterable[JournalRecord] = tail
-            """What the folder holds, oldest first, read from the disk each time: a long journal
-            is never in memory as a whole."""
+            """What the folder holds behind the checkpoint, oldest first, read from the disk each
+            time: a long journal is never in memory as a whole."""
             for _ in tail:
                 pass
             self.torn = tail.torn
@@ -269,6 +300,11 @@ class Journal:
         except BaseException:
             self.close()
             raise
+
+    def refuse_checkpoint(self) -> None:
+        """Let ``records`` be all that the folder holds: its state could not be used."""
+        self.checkpoint = None
+        self.records = Replay(self.folder, self._progress)
 
     def _lock(self) -> int:
         fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
