@@ -10,12 +10,22 @@ from typing import Any
 
 import pytest
 
-from oracle.desk import SHARE, Desk, accepted, lose, maker_trade, market, order_event, rest
+from oracle.desk import (
+    SHARE,
+    Desk,
+    accepted,
+    duplicate,
+    lose,
+    maker_trade,
+    market,
+    order_event,
+    rest,
+)
 from overround.execute.account import AccountDesk
 from overround.execute.http.answer import Response
 from overround.execute.order import Order, OrderState
 from overround.execute.recover import Recovery
-from overround.execute.resolve import CANCEL_TOLD_NS
+from overround.execute.resolve import CANCEL_TOLD_NS, resend
 from overround.layout.report import ReportKind
 from overround.venues.contract import OrderType
 from overround.venues.polymarket.records import OrderEvent, TradeState, UserOrder, UserTrade
@@ -158,6 +168,32 @@ def test_an_order_that_a_cancel_all_took_is_not_repeated_and_kept_until_proof(ri
     rig.ask()
     assert order.state is OrderState.DONE
     assert not any(line.startswith("POST") for line in rig.venue.asked)
+
+
+def test_an_order_that_a_cancel_all_passed_over_is_cancelled_by_its_id(rig: Rig) -> None:
+    first, second = rest(rig), rest(rig, 1)
+    rig.venue.names = (first.order_id,)
+    assert asyncio.run(rig.account.cancel_all())
+    assert rig.venue.asked == ["DELETE /cancel-all", "DELETE /orders"]
+    assert [one.cancelled_ns > 0 for one in (first, second)] == [True, True]
+    rig.tick(TOLD_MS + 1)
+    rig.ask()
+    assert not rig.store.working
+    rig.venue.asked.clear()
+    assert asyncio.run(rig.account.cancel_all())
+    assert rig.venue.asked == ["DELETE /cancel-all"]  # nothing is left
+
+
+def test_a_repeat_that_was_a_duplicate_and_is_cancelled_is_not_waited_for(rig: Rig) -> None:
+    lose(rig, rig.intent(0, order_type=int(OrderType.GTC), price_ticks=4_700))
+    order = rig.order(0)
+    again = resend(order)
+    assert rig.core.begin(again)
+    rig.core.answer(again, [duplicate(order.order_id)])
+    rig.cancel(order)
+    assert order.state is OrderState.UNKNOWN
+    rig.ask()
+    assert order.state is OrderState.DONE
 
 
 def test_an_answer_that_was_under_way_adds_what_it_matched(rig: Rig) -> None:

@@ -23,7 +23,7 @@ from overround.execute.store import Store
 from overround.execute.trust import ChannelTrust
 from overround.execute.venueview import Answers
 from overround.layout.intent import IntentFlag
-from overround.ledger.records import Reconcile
+from overround.ledger.records import Cancel, Reconcile
 from overround.observe.metrics import Value
 from overround.venues.polymarket import rest
 from overround.venues.polymarket.answers import (
@@ -233,8 +233,19 @@ class AccountDesk:
         return answered
 
     async def cancel_all(self) -> bool:
-        """Cancel everything the credentials have open; return whether the venue answered."""
-        return await self._cancel(rest.cancel_all(), cost=1 + len(self._store.working))
+        """Cancel everything the credentials have open; return whether the venue answered.
+
+        It may pass orders over (py-clob-client#166): those of ours are then cancelled by id.
+        """
+        rested = [one for one in self._store.in_state(OrderState.LIVE) if not one.in_flight]
+        if not await self._cancel(rest.cancel_all(), cost=1 + len(self._store.working)):
+            return False
+        missed = [one for one in rested if one.state is OrderState.LIVE and not one.cancelled_ns]
+        for one in missed:
+            self._store.commit(Cancel(one.order_id, True, "passed over"), self._clock())
+        if missed:
+            self._news.notice("cancel-all passed orders over", orders=len(missed))
+        return await self._cancel_ids([one.order_id for one in missed])
 
     async def _cancel(self, request: rest.Request, *, cost: int) -> bool:
         try:

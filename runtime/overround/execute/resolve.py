@@ -132,7 +132,7 @@ class Resolver:
         """
         if order.in_flight or order.sent_ns > asked_ns:
             return None
-        if order.cancelled_ns and order.state in (OrderState.LIVE, OrderState.DELAYED):
+        if order.cancelled_ns and order.state in (*_DOUBTFUL, OrderState.LIVE):
             self._cancelled(order, found, asked_ns)
             return None
         if order.state not in _DOUBTFUL:
