@@ -33,8 +33,14 @@ from runner.kit import CannotMeasure, Kit
 FRAMES, MARKETS, SLACK = 512, 64, 128
 RECORDS = 64
 CAUSE = (
-    "beyond the floor's work every frame looks up two 77-digit tokens, keeps the burst, hash and "
-    "trust of the stream, and writes a 512-byte slot of 16 levels a side for other processes"
+    "beyond the floor's work every frame finds two 77-digit tokens and keeps the burst, the bests "
+    "declared and the trust of the stream (about 55 ns), stamps the publish time (22 ns, the clock "
+    "itself), writes the slot for other processes (10 ns), passes a record through the ring "
+    "(15 ns) and runs three kernels over it (50 ns); decoding takes 70 of the floor's 80 ns. Done: "
+    "decoding by AVX2, the sixteen levels shown kept as the ladder moves, only changed words "
+    "stored, tokens hashed by three words and found in pairs (the ratio was 5.5). Left out: a "
+    "clock made from the time-stamp counter, 10 ns less, which would not be the one that other "
+    "processes read; and to believe the stream without checking it"
 )
 
 

@@ -5,12 +5,28 @@
 #include "overround/clock.h"
 #include "overround/tap.h"
 
-/* Find the market and outcome of a token, learning it where that is wanted; NULL is counted. */
-static struct market *market_of(struct ovr_feed *feed, const struct ovr_pm_slice *condition,
-                                const struct ovr_pm_slice *token, int *outcome)
+static bool is_token(const struct market *market, int outcome, const struct ovr_pm_slice *token)
 {
-    uint32_t what;
-    struct market *market = ovr_feed_lookup(feed, token->data, token->length, &what);
+    const char *text = market->view.tokens[outcome].token;
+    return token->length < sizeof market->view.tokens[outcome].token &&
+           memcmp(text, token->data, token->length) == 0 && text[token->length] == '\0';
+}
+
+/* Find the market and outcome of a token, learning it where that is wanted; NULL is counted. The
+ * entries of a change come in pairs, one a token: `other`, if not NULL, is the market of the entry
+ * before, and *outcome that entry's. */
+static struct market *market_of(struct ovr_feed *feed, const struct ovr_pm_slice *condition,
+                                const struct ovr_pm_slice *token, struct market *other,
+                                int *outcome)
+{
+    uint32_t what = 0;
+    struct market *market = NULL;
+    if (other != NULL && is_token(other, 1 - *outcome, token)) {
+        market = other;
+        what = (uint32_t)(1 - *outcome) + 1;
+    } else {
+        market = ovr_feed_lookup(feed, token->data, token->length, &what);
+    }
     if (market != NULL && what < 3) {
         *outcome = (int)what - 1;
     } else if (market == NULL && feed->config.learn) {
@@ -164,7 +180,7 @@ static void load_book(struct ovr_feed *feed, struct market *market, int outcome,
 static void apply_book(struct ovr_feed *feed, const struct ovr_pm_event *event)
 {
     int outcome;
-    struct market *market = market_of(feed, &event->market, &event->asset, &outcome);
+    struct market *market = market_of(feed, &event->market, &event->asset, NULL, &outcome);
     if (market == NULL) {
         return;
     }
@@ -208,10 +224,11 @@ static void declare(struct market *market, int outcome, const struct ovr_pm_chan
 static void apply_changes(struct ovr_feed *feed, const struct ovr_pm_event *event)
 {
     uint32_t applied = 0;
+    int outcome = 0;
+    struct market *market = NULL;
     for (uint32_t i = 0; i < event->count; i++) {
         const struct ovr_pm_change *change = &feed->batch->changes[event->first + i];
-        int outcome;
-        struct market *market = market_of(feed, &event->market, &change->asset, &outcome);
+        market = market_of(feed, &event->market, &change->asset, market, &outcome);
         if (market == NULL || !ovr_burst_begin(feed, market, event->venue_epoch_ms)) {
             continue;
         }
@@ -237,7 +254,7 @@ static void apply_changes(struct ovr_feed *feed, const struct ovr_pm_event *even
 static void apply_trade(struct ovr_feed *feed, const struct ovr_pm_event *event)
 {
     int outcome;
-    struct market *market = market_of(feed, &event->market, &event->asset, &outcome);
+    struct market *market = market_of(feed, &event->market, &event->asset, NULL, &outcome);
     if (market == NULL) {
         return;
     }
@@ -345,7 +362,7 @@ static void apply_event(struct ovr_feed *feed, const struct ovr_pm_event *event)
         break;
     case OVR_PM_BEST_BID_ASK:
         /* Arrives before the changes it sums up and may disagree with its book: news only. */
-        market_of(feed, &event->market, &event->asset, &outcome);
+        market_of(feed, &event->market, &event->asset, NULL, &outcome);
         break;
     default:
         apply_market_event(feed, event);
@@ -426,7 +443,7 @@ void ovr_feed_frame(struct ovr_feed *feed, const char *buf, size_t len, uint64_t
 static void apply_poll(struct ovr_feed *feed, const struct ovr_pm_event *event)
 {
     int outcome;
-    struct market *market = market_of(feed, &event->market, &event->asset, &outcome);
+    struct market *market = market_of(feed, &event->market, &event->asset, NULL, &outcome);
     if (market == NULL) {
         return;
     }
