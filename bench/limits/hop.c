@@ -9,7 +9,8 @@
  * of its own, up to DITHER ticks: answered at once, the two loops fall in step, and whether a look
  * meets the record or the pause behind it (20 to 40 ns) is decided once for thousands of hops; the
  * same two lines then take 22, 38 or 46 ns, a second each. Records in use do not come in step.
- * `hop step ROUNDS` measures that, for comparison. `hop rate ROUNDS` sends records one way, the
+ * For comparison, `hop step ROUNDS` measures that, and `hop eager ROUNDS` the same without any
+ * pause, where each look takes the line away from the sender. `hop rate ROUNDS` sends records one way, the
  * sender held back by the receiver's position once in a quarter ring; it prints millions a second.
  * `hop alone` compares the loop that one CPU runs alone with the same while the other CPU runs it:
  * near 1 on cores of their own, 1.3 and more on siblings. */
@@ -46,6 +47,15 @@ static struct {
     uint64_t sent[2][2], got[2][2]; /* per kind of ring and direction, in either process */
     struct ovr_change batch[BATCH];
 } my;
+
+static int eager; /* look again without a pause */
+
+static inline void wait_a_little(void)
+{
+    if (!eager) {
+        bench_pause();
+    }
+}
 
 static void *new_ring(void)
 {
@@ -89,13 +99,13 @@ static inline void await(enum mode mode, int way, struct ovr_change *record)
 {
     if (mode == BARE) {
         while (!bare_get(my.bare[way], my.got[0][way], (uint64_t *)record + 1)) {
-            bench_pause();
+            wait_a_little();
         }
         my.got[0][way]++;
     } else {
         uint64_t lost = 0;
         while (!ovr_broadcast_poll(my.ours[way], &my.got[1][way], record, 1, &lost)) {
-            bench_pause();
+            wait_a_little();
         }
         NEED(lost == 0);
     }
@@ -110,7 +120,7 @@ static void answer(enum mode mode)
     for (uint64_t hop = 1; hop <= HOPS; hop++) {
         if (mode == LINE) {
             while (atomic_load_explicit(&lines->there, memory_order_acquire) != hop) {
-                bench_pause();
+                wait_a_little();
             }
             atomic_store_explicit(&lines->back, hop, memory_order_release);
         } else {
@@ -143,7 +153,7 @@ static void ask(enum mode mode, int in_step, uint64_t *samples)
         if (mode == LINE) {
             atomic_store_explicit(&lines->there, hop, memory_order_release);
             while (atomic_load_explicit(&lines->back, memory_order_acquire) != hop) {
-                bench_pause();
+                wait_a_little();
             }
         } else {
             put(mode, 0, &record);
@@ -286,7 +296,8 @@ int main(int argc, char **argv)
         return alone();
     }
     NEED(argc > 2);
-    int rate = strcmp(argv[1], "rate") == 0, in_step = strcmp(argv[1], "step") == 0;
+    int rate = strcmp(argv[1], "rate") == 0, in_step = strcmp(argv[1], "hop") != 0;
+    eager = strcmp(argv[1], "eager") == 0;
     int rounds = atoi(argv[2]);
     double half = bench_ns_per_tick() / 2;
     my.lines = bench_shared(sizeof *my.lines);

@@ -30,9 +30,13 @@ def measure(kit: Kit, names: list[str]) -> list[Row]:
         )
     rows = []
     if "ring_hop" in names:
-        step = kit.series(program, "step", str(min(kit.rounds, STEP_ROUNDS)))
+        step, eager = (
+            kit.series(program, way, str(min(kit.rounds, STEP_ROUNDS))) for way in ("step", "eager")
+        )
         notes = {"bare_ring_to_line": round(held, 3), "bare_ring_ns": hop["bare"].value,
                  "in_step_line_ns": _span(step["line"]), "in_step_ours_ns": _span(step["ours"]),
+                 "without_pause_line_ns": _span(eager["line"]),
+                 "without_pause_ours_ns": _span(eager["ours"]),
                  "measured": SPARED}  # fmt: skip
         found = peers.hops(kit) if kit.peers else {}
         rows.append(judge("ring_hop", hop["ours"], hop["line"], peers=found, notes=notes,

@@ -3,6 +3,27 @@
 #include "overround/segment.h"
 #include "overround/sleep.h"
 
+/* Words of a one-line record behind its sequence: the size worth unrolling. */
+#define LINE_WORDS 7
+
+static inline void payload_store(ovr_word *shared, const unsigned char *payload, size_t words)
+{
+    if (words == LINE_WORDS) {
+        ovr_words_store(shared, payload, LINE_WORDS);
+    } else {
+        ovr_words_store(shared, payload, words);
+    }
+}
+
+static inline void payload_load(ovr_word *shared, unsigned char *ret, size_t words)
+{
+    if (words == LINE_WORDS) {
+        ovr_words_load(shared, ret, LINE_WORDS);
+    } else {
+        ovr_words_load(shared, ret, words);
+    }
+}
+
 uint64_t ovr_broadcast_publish(void *base, const void *record)
 {
     struct ovr_segment *segment = base;
@@ -13,7 +34,7 @@ uint64_t ovr_broadcast_publish(void *base, const void *record)
     /* SYNC(record): odd before payload. Without it an ARM core may show new payload under the old
      * sequence, and a reader in the middle of the old record would keep a mixed copy. */
     atomic_thread_fence(memory_order_release);
-    ovr_words_store(shared + 1, (const unsigned char *)record + 8, payload_words);
+    payload_store(shared + 1, (const unsigned char *)record + 8, payload_words);
     /* SYNC(record): payload before even; who sees the even sequence sees the payload. */
     atomic_store_explicit(&shared[0], 2 * number + 2, memory_order_release);
     /* SYNC(cursor): a late joiner starts here. */
@@ -48,7 +69,7 @@ uint32_t ovr_broadcast_poll(void *base, uint64_t *cursor, void *ret, uint32_t ma
         }
         if (sequence == wanted) {
             memcpy(out, &sequence, 8);
-            ovr_words_load(shared + 1, out + 8, payload_words);
+            payload_load(shared + 1, out + 8, payload_words);
             /* SYNC(record): if any word above came from a later record, this look sees at least
              * that record's odd sequence, and the copy is dropped. */
             atomic_thread_fence(memory_order_acquire);

@@ -38,7 +38,7 @@ int main(void)
 static void plain_copy(void *to, const void *from, size_t bytes)
 {
     for (size_t i = 0; i < bytes / 8; i++) {
-        ovr_word_store((ovr_word *)to + i, (const unsigned char *)from + 8 * i, 0);
+        ovr_words_store((ovr_word *)to + i, (const unsigned char *)from + 8 * i, 1);
     }
 }
 #define memcpy(to, from, bytes) plain_copy(to, from, bytes)

@@ -13,45 +13,22 @@
 
 typedef _Atomic(uint64_t) ovr_word;
 
-/* Words of a one-line record behind its sequence: the size worth unrolling. */
-#define OVR_LINE_WORDS 7
-
-static inline void ovr_word_store(ovr_word *shared, const unsigned char *bytes, size_t i)
-{
-    uint64_t word;
-    memcpy(&word, bytes + 8 * i, 8);
-    atomic_store_explicit(&shared[i], word, memory_order_relaxed);
-}
-
-static inline void ovr_word_load(ovr_word *shared, unsigned char *bytes, size_t i)
-{
-    uint64_t word = atomic_load_explicit(&shared[i], memory_order_relaxed);
-    memcpy(bytes + 8 * i, &word, 8);
-}
-
 static inline void ovr_words_store(ovr_word *shared, const void *source, size_t words)
 {
-    if (words == OVR_LINE_WORDS) {
-        for (size_t i = 0; i < OVR_LINE_WORDS; i++) {
-            ovr_word_store(shared, source, i);
-        }
-        return;
-    }
+    const unsigned char *bytes = source;
     for (size_t i = 0; i < words; i++) {
-        ovr_word_store(shared, source, i);
+        uint64_t word;
+        memcpy(&word, bytes + 8 * i, 8);
+        atomic_store_explicit(&shared[i], word, memory_order_relaxed);
     }
 }
 
 static inline void ovr_words_load(ovr_word *shared, void *ret, size_t words)
 {
-    if (words == OVR_LINE_WORDS) {
-        for (size_t i = 0; i < OVR_LINE_WORDS; i++) {
-            ovr_word_load(shared, ret, i);
-        }
-        return;
-    }
+    unsigned char *bytes = ret;
     for (size_t i = 0; i < words; i++) {
-        ovr_word_load(shared, ret, i);
+        uint64_t word = atomic_load_explicit(&shared[i], memory_order_relaxed);
+        memcpy(bytes + 8 * i, &word, 8);
     }
 }
 
