@@ -18,6 +18,7 @@ import pytest
 from oracle.audit import Audit, audit
 from oracle.executor_rig import SHARE, Rig
 from overround.clock import monotonic_ns
+from overround.config.schema import Execute
 from overround.execute.process import JOURNAL_FOLDER
 from overround.ledger.journal import Journal, replay
 from overround.ledger.records import Fill, Kind, Record, Sent, Signed, decode, encode
@@ -92,7 +93,9 @@ def campaign(rig: Rig, seed: int) -> Audit:
 
 @pytest.mark.parametrize("seed", [11, 12])
 def test_no_order_is_lost_doubled_or_sent_unjournaled(tmp_path: Path, seed: int) -> None:
-    rig = Rig(tmp_path)
+    # A plan that cannot be repaired ends by its deadline; the default is half a minute.
+    execute = Execute(unknown_quiet_ms=300, reconcile_interval_ms=500, plan_deadline_ms=3_000)
+    rig = Rig(tmp_path, execute=execute)
     try:
         found = campaign(rig, seed)
         assert found.clean, f"seed {seed}: {found}"

@@ -26,7 +26,10 @@ def fixture_rig(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Rig]
     name = request.param
     if name != "native":
         pytest.importorskip(official.MODULES[name], reason=f"{name} is not installed")
-    execute = Execute(unknown_quiet_ms=300, reconcile_interval_ms=500, client=name)
+    # The plan's legs rest for ever: its deadline is what ends it.
+    execute = Execute(
+        unknown_quiet_ms=300, reconcile_interval_ms=500, plan_deadline_ms=2_000, client=name
+    )
     first = ("--version", "1") if name == "py-clob-client" else ()
     rig = Rig(tmp_path, execute=execute, sim_options=first)
     yield rig
