@@ -15,6 +15,7 @@ from oracle.executor_rig import KEY_VARIABLE, SHARE, Rig
 from overround.clock import monotonic_ns
 from overround.decide.risk import RefusalCode
 from overround.errors import ConfigError, HostError
+from overround.execute import wiring
 from overround.execute.account import obtain_credentials
 from overround.execute.client import NoAnswer, NotSent, VenueClient
 from overround.execute.process import JOURNAL_FOLDER, LEDGER_FILE, ExecutorProcess
@@ -37,18 +38,17 @@ class Inside:
         self.member: Member | None = None
         self.journal: Journal | None = None
         self.task: asyncio.Task[None] | None = None
+        self.replayed = 0
+        """Records that the last start read."""
 
     async def start(self, *, wait: bool = True) -> None:
         rig = self.rig
         rig.meters.segment.set_state(0)
         self.member = Member(rig.instance.roster, "executor", rig.folder)
-        execute = rig.settings.execute
-        self.journal = Journal(
-            rig.folder / JOURNAL_FOLDER,
-            segment_bytes=execute.journal_segment_bytes,
-            sync_policy=execute.journal_sync,
-        )
+        folder = rig.folder / JOURNAL_FOLDER
+        self.journal = wiring.open_journal(rig.settings, folder, lambda: None)
         process = ExecutorProcess(self.member, rig.settings, self.journal)
+        self.replayed = process._store.replayed
         self.task = asyncio.create_task(process.main())
         if wait:
             await self.until(lambda: rig.meters.segment.state == READY)
@@ -153,6 +153,30 @@ async def test_a_second_life_goes_on_where_the_first_one_ended(inside: Inside) -
     await inside.until(lambda: len(rig.reported(ReportKind.REFUSED)) == 1)
     await inside.stop()
     assert audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address).clean
+
+
+async def test_lives_that_begin_with_checkpoints_and_keep_no_ended_order_have_equal_books(
+    inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "CHECKPOINT_RECORDS", 1)
+    rig = inside.rig
+    few = rig.settings.execute.model_copy(update={"done_orders_max": 0})
+    rig.settings = rig.settings.model_copy(update={"execute": few})
+    written = []
+    for life in range(1, 4):
+        await inside.start()
+        assert inside.replayed == (written[-1] - sum(written[-2:-1]) if written else 0)
+        assert inside.journal is not None
+        rig.push()
+        await inside.until(lambda life=life: rig.count(Value.FILLS_SETTLED) == life)
+        await inside.stop()
+        written.append(inside.journal.next_sequence - 1)
+    assert len(list((rig.folder / JOURNAL_FOLDER).glob("checkpoint-*.ovc"))) == 2
+    found = audit(rig.folder / JOURNAL_FOLDER, rig.venue.log(), rig.address)
+    assert found.clean, found
+    lines = [json.loads(one) for one in (rig.folder / LEDGER_FILE).read_text().splitlines()]
+    assert lines[0]["cash_micro"] == found.exchange.cash_micro
+    assert sum(line["kind"] == "fill" for line in lines) == 3
 
 
 async def test_at_the_loss_limit_what_rests_is_cancelled_without_a_further_intent(
