@@ -222,7 +222,7 @@ class Rig:
             self.wire.socket = -1
         begun_ns = clock.monotonic_ns()
         self.regions.consumer.poll(self._out)
-        assert self._first(), "it went the ordinary way"
+        assert self._first(0), "it went the ordinary way"
         self.wire.socket = lent
         self._settle()
         return self.permits.ended_ns - begun_ns

@@ -175,7 +175,7 @@ class PermitDesk(Desk):
             if name != "plan_run_id":
                 record["target_sequence" if name == "target" else name] = value
         before = len(self.sent)
-        if self.first():
+        if self.first(0):
             self.by_permit += 1
             return True
         self.core.take([message], self._begin)

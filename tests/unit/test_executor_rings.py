@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,30 @@ async def test_every_intent_is_taken_once_in_order_and_freed(regions: Regions, b
     watch.stop()
     assert seen == list(range(500))
     assert regions.intents_segment.head == 500
+
+
+async def test_every_record_of_a_batch_is_offered_in_its_turn(regions: Regions) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def bind(records: Any) -> Callable[[int], bool]:
+        def take(at: int) -> bool:
+            number = int(records[at]["producer_sequence"])
+            if number % 2:
+                seen.append(("at once", number))
+            return number % 2 == 1
+
+        return take
+
+    watch = RingWatch(
+        SpscConsumer(regions.intents_segment), asyncio.get_running_loop(),
+        lambda messages: seen.extend(("ordinary", one.producer_sequence) for one in messages),
+        spin_ns=0, bind=bind,
+    )  # fmt: skip
+    for number in range(5):
+        push(regions, number)
+    watch.drain()
+    assert seen == [("at once" if number % 2 else "ordinary", number) for number in range(5)]
+    assert regions.intents_segment.head == 5
 
 
 async def test_a_failure_leaves_the_intents_in_the_ring(regions: Regions) -> None:

@@ -66,6 +66,16 @@ def test_a_burst_leaves_order_by_order_and_takes_what_is_pooled(desk: PermitDesk
     assert desk.wire.seen() == b"".join(desk.encode(place_order(body)) for body in bodies)
 
 
+def test_any_place_of_a_batch_will_do(desk: PermitDesk) -> None:
+    desk.learn()
+    desk.raw[3:] = desk.raw[:1]
+    desk.raw["producer_sequence"][3], desk.raw["size_lots"][3] = 9, 12 * SHARE
+    desk.raw["expires_ns"][3] = 2 * desk.now_ns
+    assert desk.permits.bind(desk.raw)(3)
+    assert desk.order(9).size_lots == 12 * SHARE
+    assert desk.wire.seen() == desk.encode(place_order(desk.sent[1].orders[0].signed.body))
+
+
 def test_a_change_of_state_is_reckoned_with(desk: PermitDesk) -> None:
     desk.learn()
     desk.store.commit(RiskMark("day", 1, 0, 0), desk.now_ns)

@@ -119,12 +119,12 @@ class Passage:
         self,
         call: Callable[..., int],
         native: Any,
-        records: Any,
+        record: Any,
         pointer: Any,
         lease: Lease,
         taken_ns: int,
     ) -> bool:
-        """Let the order of the first record out; False, with nothing done, if it must not leave.
+        """Let the order of a ring record out; False, with nothing done, if it must not leave.
 
         ``use`` has its moment already; the intent was taken and judged at ``taken_ns``. Raises,
         with the kill latch set, if the books contradict.
@@ -137,13 +137,13 @@ class Passage:
         try:
             self._journal.written_ahead(list(use.ends))
             rest = ffi.buffer(use.request, use.request_bytes)[use.written_bytes :]
-            self._book(records, lease.sent(_ORDER, rest), taken_ns)
+            self._book(record, lease.sent(_ORDER, rest), taken_ns)
         except BaseException:
             self._trip("an order that was let through could not be booked")
             raise
         return True
 
-    def _book(self, records: Any, answer: asyncio.Future[Response], taken_ns: int) -> None:
+    def _book(self, record: Any, answer: asyncio.Future[Response], taken_ns: int) -> None:
         """Do the books of what has left, by the usual code."""
         core, use = self.core, self.use
         self.ended_ns = use.ended_ns
@@ -159,6 +159,6 @@ class Passage:
             return True
 
         with core.at(moment):
-            core.take(decode_intents(records[:1]), follow)
+            core.take(decode_intents(record), follow)
         self._journal.check_confirmed()
         core.news.count(Value.PERMITS_USED)

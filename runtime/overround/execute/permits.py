@@ -194,23 +194,29 @@ class Permits:
 
     # -- using ---------------------------------------------------------------------------
 
-    def bind(self, records: Any) -> Callable[[], bool]:
-        """Return what tries the first record of a ring's buffer.
+    def bind(self, records: Any) -> Callable[[int], bool]:
+        """Return what tries the record at a place of a ring's buffer.
 
         It returns True if that order has left and all is booked; else nothing has happened.
         """
+        size = records.dtype.itemsize
         raw = memoryview(records.view(np.uint8).reshape(-1))
-        pointer = ffi.from_buffer("struct ovr_intent[]", records)
+        places = [
+            (records[at : at + 1], ffi.from_buffer("struct ovr_intent[]", records[at : at + 1]))
+            for at in range(len(records))
+        ]
         granted, prompt = self._granted, self._prompt
 
-        def first() -> bool:
-            permit = granted.get(bytes(raw[_KEY_AT:_KEY_END]))
+        def take(at: int) -> bool:
+            start = at * size
+            record, pointer = places[at]
+            permit = granted.get(bytes(raw[start + _KEY_AT : start + _KEY_END]))
             if permit is None or not self._holds():
-                return prompt.first(records, pointer)
-            (sequence,) = _SEQUENCE.unpack_from(raw, _SEQUENCE_AT)
-            return self._use_it(permit, sequence, pointer, records)
+                return prompt.first(record, pointer)
+            (sequence,) = _SEQUENCE.unpack_from(raw, start + _SEQUENCE_AT)
+            return self._use_it(permit, sequence, pointer, record)
 
-        return first
+        return take
 
     def _holds(self) -> bool:
         """Return whether nothing has changed since the permits were given."""
@@ -219,7 +225,7 @@ class Permits:
             pool is None or pool.version == self._version
         )
 
-    def _use_it(self, permit: _Permit, sequence: int, pointer: Any, records: Any) -> bool:
+    def _use_it(self, permit: _Permit, sequence: int, pointer: Any, record: Any) -> bool:
         passage, intent = self._passage, permit.intent
         if not passage.open(permit.market, intent.producer, sequence):
             return False
@@ -228,7 +234,7 @@ class Permits:
             return False
         now_ns = self._clock()
         passage.use.now_ns, passage.use.epoch_ns = now_ns, self._epoch_ns()
-        return passage.send(lib.ovr_permit_send, permit.native, records, pointer, lease, now_ns)
+        return passage.send(lib.ovr_permit_send, permit.native, record, pointer, lease, now_ns)
 
 
 def _cut(record: Record, *names: str) -> list[bytes]:

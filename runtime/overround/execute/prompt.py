@@ -45,10 +45,9 @@ class Prompt:
         self._account = account
         self._native = ffi.new("struct ovr_permit *")
 
-    def first(self, records: Any, pointer: Any) -> bool:
-        """Let out the first of these ring records; False, with nothing done, if it has to go the
-        ordinary way."""
-        (message,) = decode_intents(records[:1])
+    def first(self, record: Any, pointer: Any) -> bool:
+        """Let out one ring record; False, with nothing done, if it has to go the ordinary way."""
+        (message,) = decode_intents(record)
         market = self._passage.markets.info(message.market)
         if (
             message.flags & ~POST_ONLY
@@ -60,9 +59,9 @@ class Prompt:
             or not self._passage.open(market, message.producer, message.producer_sequence)
         ):
             return False
-        return self._judge(message, market, records, pointer)
+        return self._judge(message, market, record, pointer)
 
-    def _judge(self, message: RingIntent, market: MarketInfo, records: Any, pointer: Any) -> bool:
+    def _judge(self, message: RingIntent, market: MarketInfo, record: Any, pointer: Any) -> bool:
         passage, core = self._passage, self._passage.core
         now_ns = passage.clock()
         found = self._leeways.of(market, message.strategy, now_ns)
@@ -99,7 +98,7 @@ class Prompt:
             return False
         if lib.ovr_permit_allows(self._native, pointer, use):
             return False  # not worth a signature
-        return self._send(intent, market, prepared, ready, records, pointer, now_ns)
+        return self._send(intent, market, prepared, ready, record, pointer, now_ns)
 
     def _fill(self, message: RingIntent, tick_ticks: int, ready: Ready | None) -> bool:
         """Say what native code compares with the book; False if the book is nowhere."""
@@ -119,7 +118,7 @@ class Prompt:
 
     def _send(
         self, intent: Intent, market: MarketInfo, prepared: Prepared, ready: Ready | None,
-        records: Any, pointer: Any, taken_ns: int,
+        record: Any, pointer: Any, taken_ns: int,
     ) -> bool:  # fmt: skip
         passage, native = self._passage, self._native
         judged_ns = passage.clock()
@@ -142,7 +141,7 @@ class Prompt:
         except BaseException:
             lease.release()
             raise
-        sent = passage.send(lib.ovr_order_send, native, records, pointer, lease, taken_ns)
+        sent = passage.send(lib.ovr_order_send, native, record, pointer, lease, taken_ns)
         if sent:
             news = passage.core.news
             news.time(Histogram.GATE, judged_ns - taken_ns)

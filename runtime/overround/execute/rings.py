@@ -37,7 +37,7 @@ class RingWatch:
         spin_ns: int,
         busy: bool = False,
         on_failure: Callable[[BaseException], None] = lambda _: None,
-        bind: Callable[[Any], Callable[[], bool]] | None = None,
+        bind: Callable[[Any], Callable[[int], bool]] | None = None,
     ) -> None:
         """Call ``on_failure`` in the loop if the ring cannot be watched any more.
 
@@ -45,7 +45,7 @@ class RingWatch:
         process with a CPU of its own.
 
         ``bind`` is given the buffer that batches are read into, and returns what may take the
-        first record of one: True if that is done with, journaled and all.
+        record at a place of it: True if that is done with, journaled and all.
         """
         self._consumer = consumer
         self._loop = loop
@@ -54,7 +54,7 @@ class RingWatch:
         self._spin_ns = spin_ns
         self._busy = busy
         self._out = np.zeros(BATCH, dtype=consumer.dtype)
-        self._first = bind(self._out) if bind is not None else None
+        self._take = bind(self._out) if bind is not None else None
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stop = ffi.new("uint32_t *")
         self._ended = False
@@ -104,9 +104,7 @@ class RingWatch:
                 count = self._consumer.poll(self._out)
                 if count == 0:
                     return
-                done = int(self._first is not None and self._first())
-                if done < count:
-                    self._on_intents(decode_intents(self._out[done:count]))
+                self._batch(count)
                 self._consumer.advance_to(self._consumer.position)
         except BaseException as error:
             # What failed stays in the ring for the next process; a later batch would advance
@@ -114,3 +112,13 @@ class RingWatch:
             self._ended = True
             self._on_failure(error)
             raise
+
+    def _batch(self, count: int) -> None:
+        """Take the first records of the buffer, in their order."""
+        take = self._take
+        if take is None:
+            self._on_intents(decode_intents(self._out[:count]))
+            return
+        for at in range(count):
+            if not take(at):
+                self._on_intents(decode_intents(self._out[at : at + 1]))
