@@ -137,6 +137,7 @@ def test_a_dead_executor_is_replaced_by_the_command_and_its_successor_obeys(rig:
         f'mode = "sim"\n[venue]\nrest_url = "{venue.rest_url}"\n'
         f'[account]\nprivate_key_env = "{KEY_VARIABLE}"\n'
     )
+    rig.venue.control("faults", switch="cancel-missed", value=1)  # it leaves the one order alive
     report = kill(rig, "--config", str(file))
     assert (report["cancelled_by"], report["cancelled_orders"]) == ("command", 1)
     rig.start()  # the next executor obeys the latch as well

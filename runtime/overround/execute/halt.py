@@ -21,16 +21,19 @@ from overround.execute.account import obtain_credentials
 from overround.execute.client import VenueClient
 from overround.execute.order import OrderState
 from overround.execute.store import Store
+from overround.execute.venueview import VenueReader
 from overround.shm.kill import KillLatch, KillReason
 from overround.shm.process import forbid_core_dumps
 from overround.venues.polymarket import rest
-from overround.venues.polymarket.answers import decode_cancel
+from overround.venues.polymarket.answers import CancelAnswer, decode_cancel
 from overround.venues.polymarket.auth import Signer
 
 __all__ = ["KillSwitch", "cancel_everything", "under_way"]
 
 RETRY_S: Final = 0.05
 RETRY_MAX_S: Final = 1.0
+LOOKS_MAX: Final = 5
+"""Looks at what is left after a cancel-all, each followed by a cancel of that by id."""
 
 
 class KillSwitch:
@@ -103,9 +106,10 @@ def _name(reason: int) -> str:
 
 
 async def cancel_everything(settings: Settings, private_key: str) -> int:
-    """Cancel all open orders of an account without its executor; return how many it had.
+    """Cancel all open orders of an account without its executor; return how many were cancelled.
 
-    Raises VenueError, NotSent or NoAnswer with one line if the venue did not confirm.
+    The venue may pass orders over (py-clob-client#166): it is asked until it lists none. Raises
+    VenueError, NotSent, NoAnswer or OverroundError with one line if it did not confirm that.
     """
     forbid_core_dumps()
     async with VenueClient(
@@ -116,8 +120,20 @@ async def cancel_everything(settings: Settings, private_key: str) -> int:
         epoch_s=clock.epoch_s,
     ) as client:
         client.credentials = await obtain_credentials(client)
-        answer = await client.call(rest.cancel_all())
-        done = decode_cancel(answer.status, answer.body)
-        for text in done.not_canceled.values():
-            raise OverroundError(f"{len(done.not_canceled)} orders were not cancelled: {text}")
-        return len(done.canceled)
+        reader = VenueReader(client, settings.account.signature_type)
+        cancelled = set((await _ask(client, rest.cancel_all(), 1)).canceled)
+        for _ in range(LOOKS_MAX):
+            left = [order.order_id for order in await reader.open_orders()]
+            if not left:
+                return len(cancelled)
+            some = left[: rest.CANCELS_MAX]
+            done = await _ask(client, rest.cancel_orders(some), len(some))
+            cancelled.update(done.canceled)
+            await asyncio.sleep(RETRY_S)
+        why = next(iter(done.not_canceled.values()), "the venue still lists them")
+        raise OverroundError(f"{len(left)} orders were not cancelled: {why}")
+
+
+async def _ask(client: VenueClient, request: rest.Request, cost: int) -> CancelAnswer:
+    answer = await client.call(request, cost=cost)
+    return decode_cancel(answer.status, answer.body)
