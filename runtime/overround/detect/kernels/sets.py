@@ -173,15 +173,17 @@ def scan_touched(
     count = 0
     for pass_index in range(2):
         for at in range(touched_count):
-            market = touched[at]
-            for link in range(market_offsets[market], market_offsets[market + 1]):
-                index = market_sets[link]
+            market = uint64(touched[at])
+            last_link = uint64(market_offsets[market + uint64(1)])
+            for link in range(uint64(market_offsets[market]), last_link):
+                index = uint32(market_sets[link])
                 if pass_index == 1:
                     mark[index] = 0
                 elif mark[index] == 0:
                     mark[index] = 1
                     scanned[0] += 1
-                    first, last = uint64(offsets[index]), uint64(offsets[index + 1])
+                    first = uint64(offsets[index])
+                    last = uint64(offsets[uint64(index) + uint64(1)])
                     if _may_pay(first, last, members, bid_ticks, ask_ticks) and _price_set(
                         index, offsets, members, alive,
                         bid_ticks, ask_ticks, bid_lots, ask_lots, rate_ppm, priced,
