@@ -10,10 +10,12 @@
  * meets the record or the pause behind it (20 to 40 ns) is decided once for thousands of hops; the
  * same two lines then take 22, 38 or 46 ns, a second each. Records in use do not come in step.
  * For comparison, `hop step ROUNDS` measures that, and `hop eager ROUNDS` the same without any
- * pause, where each look takes the line away from the sender. `hop rate ROUNDS` sends records one way, the
- * sender held back by the receiver's position once in a quarter ring; it prints millions a second.
- * `hop alone` compares the loop that one CPU runs alone with the same while the other CPU runs it:
- * near 1 on cores of their own, 1.3 and more on siblings. */
+ * pause, where each look takes the line away from the sender.
+ *
+ * `hop rate ROUNDS` sends records one way, the sender held back by the receiver's position once in
+ * a quarter ring; it prints millions a second. `hop alone` compares the loop that one CPU runs
+ * alone with the same while the other CPU runs it: near 1 on cores of their own, 1.3 and more on
+ * siblings. */
 #include "bench.h"
 
 #include <stdatomic.h>
@@ -23,6 +25,7 @@
 #include "overround/segment.h"
 
 enum { CAPACITY = 4096, HOPS = 10240, GROUP = 16, RECORDS = 400000, BATCH = 256, MODES = 3 };
+enum { BITE = 16 };     /* records the bare receiver waits for: at the sender's heels both stall */
 enum { DITHER = 1024 }; /* ticks, a power of two: several hops and pauses long */
 enum mode { LINE, BARE, OURS };
 static const char *const names[MODES] = {"line", "bare", "ours"};
@@ -74,6 +77,12 @@ static inline void bare_put(struct record *ring, uint64_t number, const uint64_t
     struct record *to = &ring[number & (CAPACITY - 1)];
     ovr_words_store(to->words, words, 7);
     atomic_store_explicit(&to->sequence, number + 1, memory_order_release);
+}
+
+static inline int bare_there(struct record *ring, uint64_t number)
+{
+    return atomic_load_explicit(&ring[number & (CAPACITY - 1)].sequence, memory_order_acquire) >
+           number;
 }
 
 static inline int bare_get(struct record *ring, uint64_t number, uint64_t *words)
@@ -196,7 +205,8 @@ static void drain(enum mode mode)
             NEED(lost == 0);
         } else {
             uint64_t words[7];
-            while (*at < end && bare_get(my.bare[0], *at, words)) {
+            while (*at < end && bare_there(my.bare[0], *at / BITE * BITE + BITE - 1) &&
+                   bare_get(my.bare[0], *at, words)) {
                 sum += words[1];
                 ++*at;
                 if (*at % (CAPACITY / 4) == 0) {

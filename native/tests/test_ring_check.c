@@ -258,6 +258,9 @@ static void tap_read(void)
     for (uint64_t file = 0, go_on = 1; go_on;) {
         uint64_t rolls = atomic_load_explicit(&my.talk->rolls, memory_order_acquire);
         uint64_t used = ovr_tap_used(my.files[file % FILES]);
+        if (at == used && rolls == file) {
+            sched_yield();
+        }
         for (; at < used && go_on; at += FRAME_RECORD, number++) {
             go_on = (uint64_t)judge(frame_is_good(my.files[file % FILES] + at, number));
         }
