@@ -213,6 +213,8 @@ RATIOS = (
 )
 
 PLACES = ("p05", "p50", "p99")
+PAUSE_NS = 100_000
+"""Before every row: the sink falls asleep, so that each send has to wake it."""
 
 
 def measure(rounds: int, folder: Path) -> tuple[dict[str, list[int]], int]:
@@ -253,6 +255,9 @@ def measure(rounds: int, folder: Path) -> tuple[dict[str, list[int]], int]:
     try:
         for _ in range(rounds + 1 + rounds // 10):
             for name, round_ in rows.items():
+                begun_ns = clock.monotonic_ns()
+                while clock.monotonic_ns() - begun_ns < PAUSE_NS:
+                    pass
                 taken[name].append(round_())
     finally:
         gc.enable()
