@@ -1,7 +1,8 @@
 /* Bytes of one frame to integers: the scanner floor, the runtime's decoder, Debian's simdjson.
  *
  * `decode change|snapshot CORPUS ROUNDS`: every round each of them goes once over the corpus, in
- * turn; nanoseconds a frame. All give the same checksum first, so all do the work. */
+ * turn; nanoseconds a frame. "base" is our decoder as processors without AVX2 run it. All give the
+ * same checksum first, so all do the work. */
 #include "corpus.h"
 #include "overround/decode_polymarket.h"
 #include "scan_floor.h"
@@ -50,6 +51,12 @@ static void once_ours(uint32_t i)
     bench_keep(&my.batch);
 }
 
+static void once_base(uint32_t i)
+{
+    NEED(ovr_pm_decode_base(my.corpus.frames[i], my.corpus.lengths[i], &my.batch) == OVR_PM_OK);
+    bench_keep(&my.batch);
+}
+
 static uint64_t sum_ours(void)
 {
     NEED(my.batch.speculated && my.batch.events_count == 1);
@@ -83,6 +90,7 @@ static const struct {
 } contenders[] = {
     {"floor", once_floor, sum_floor},
     {"subject", once_ours, sum_ours},
+    {"base", once_base, sum_ours},
 #ifdef WITH_SIMDJSON
     {"simdjson", once_simdjson, sum_simdjson},
 #endif

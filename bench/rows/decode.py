@@ -45,6 +45,9 @@ def _one(kit: Kit, kind: str, frames: list[bytes]) -> Row:
     series = kit.series(program, kind, str(path), str(kit.rounds))
     found = {}
     notes = {"bytes_per_frame": sum(map(len, frames)) // len(frames), "missed": CAUSE, "how": NOTE}
+    notes["ratio without AVX2"] = round(
+        median(a / b for a, b in zip(series["base"].p50, series["floor"].p50, strict=True)), 2
+    )
     if "simdjson" in series:
         found["simdjson"] = series["simdjson"].value
         ahead = median(
