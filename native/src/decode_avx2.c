@@ -19,7 +19,11 @@
 
 bool ovr_pm_speculate_avx2(const char *buf, size_t len, struct ovr_pm_batch *out)
 {
-    return take_frame(buf, len, out);
+    bool taken = take_frame(buf, len, out);
+    /* The compiler does not clear them on every way out; left as they are, each SSE instruction of
+     * the process would wait for the one before that wrote its register. */
+    _mm256_zeroupper();
+    return taken;
 }
 
 #if defined(__clang__)
