@@ -4,10 +4,15 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "overround/broadcast.h"
 #include "overround/clock.h"
+#include "overround/decode_polymarket.h"
 #include "overround/feed.h"
 #include "overround/meters.h"
 #include "overround/slots.h"
@@ -86,19 +91,24 @@ static void frame(const char *text, size_t length)
 }
 
 /* One price change of two mirrored entries, its sizes and hashes made from `n`. */
-static void change(unsigned n)
+static size_t write_change(char *text, size_t capacity, unsigned n)
 {
-    char text[1024];
-    int length = snprintf(
-        text, sizeof text,
+    return (size_t)snprintf(
+        text, capacity,
         "{\"market\":\"" MARKET "\", \"price_changes\":[{\"asset_id\":\"" YES "\", "
         "\"price\":\"0.5%u\", \"size\":\"%u.5\", \"side\":\"BUY\", \"hash\":\"%040x\", "
         "\"best_bid\":\"0.52\", \"best_ask\":\"0.54\"}, {\"asset_id\":\"" NO "\", "
         "\"price\":\"0.%u\", \"size\":\"%u.5\", \"side\":\"SELL\", \"hash\":\"%040x\", "
-        "\"best_bid\":\"0.46\", \"best_ask\":\"0.48\"}], \"timestamp\":\"%u\", "
+        "\"best_bid\":\"0.46\", \"best_ask\":\"0.48\"}], \"timestamp\":\"17904911%05u\", "
         "\"event_type\":\"price_change\"}",
-        n % 3, n % 50 + 1, n, n % 3 == 0 ? 5 : 50 - n % 3, n % 50 + 1, n, 2000 + n);
-    frame(text, (size_t)length);
+        n % 3, n % 50 + 1, n, n % 3 == 0 ? 5 : 50 - n % 3, n % 50 + 1, n, n);
+}
+
+static void change(unsigned n)
+{
+    char text[1024];
+    size_t length = write_change(text, sizeof text, n);
+    frame(text, length);
     CHECK(rig.result.malformed == 0 && rig.result.changes == 2);
 }
 
@@ -231,6 +241,41 @@ static void steady_frames_allocate_nothing(void)
     }
 }
 
+#if defined(__x86_64__)
+/* Whether this processor tells which parts of its vector registers are in use. */
+static bool tells_use(void)
+{
+    unsigned a, b, c, d;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(13, 1, &a, &b, &c, &d) &&
+           (a >> 2 & 1) != 0;
+}
+
+static bool upper_halves_used(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1) : "memory");
+    return (low >> 2 & 1) != 0;
+}
+
+static void decoding_leaves_no_upper_halves_that_would_slow_what_follows(void)
+{
+    static struct ovr_pm_event events[4];
+    static struct ovr_pm_change changes[16];
+    static struct ovr_pm_batch batch = {
+        .events = events, .changes = changes, .events_capacity = 4, .changes_capacity = 16};
+    static char text[1024];
+    size_t length = write_change(text, sizeof text, 1);
+    if (!tells_use()) {
+        return;
+    }
+    __asm__ volatile("vzeroupper" ::: "memory");
+    CHECK(!upper_halves_used());
+    int reason = ovr_pm_decode(text, length, &batch);
+    bool used = upper_halves_used();
+    CHECK(reason == 0 && batch.speculated && !used);
+}
+#endif
+
 static void a_full_tap_is_told_and_the_books_go_on(void)
 {
     build(0);
@@ -262,6 +307,9 @@ int main(void)
     RUN(a_published_book_is_in_its_slot_before_its_record_is_in_the_ring);
     RUN(the_slot_shows_the_best_levels_whatever_changes);
     RUN(steady_frames_allocate_nothing);
+#if defined(__x86_64__)
+    RUN(decoding_leaves_no_upper_halves_that_would_slow_what_follows);
+#endif
     RUN(a_full_tap_is_told_and_the_books_go_on);
     RUN(every_cut_of_a_frame_is_counted_and_survived);
     return 0;
