@@ -97,16 +97,20 @@ async def rest_until_accepted(inside: Inside) -> int:
     rig = inside.rig
     while True:
         pushed = rig.push_rest(market=5, price_ticks=rig.top(5)[0] - 200)
-        held = (pushed, RefusalCode.PAUSED)
-        taken = (pushed, 0)
         await inside.until(
-            lambda held=held, taken=taken: (
-                held in rig.reported(ReportKind.REFUSED)
-                or taken in rig.reported(ReportKind.ACCEPTED)
+            lambda pushed=pushed: (
+                bool(refusals(rig, pushed)) or (pushed, 0) in rig.reported(ReportKind.ACCEPTED)
             )
         )
-        if (pushed, 0) in rig.reported(ReportKind.ACCEPTED):
+        if not refusals(rig, pushed):
             return pushed
+        assert refusals(rig, pushed) == [RefusalCode.PAUSED]
+
+
+def refusals(rig: Rig, pushed: int) -> list[int]:
+    """Return the reasons for which an intent was refused."""
+    told = rig.reported(ReportKind.REFUSED)
+    return [reason for sequence, reason in told if sequence == pushed]
 
 
 async def test_a_day_with_every_kind_of_trouble_ends_with_equal_books(inside: Inside) -> None:
