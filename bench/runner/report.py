@@ -43,6 +43,11 @@ by up to two times with its neighbours.
   may pay before fees and one after them. A corpus with more of either costs both sides more. The
   plain kernel that puts fees on every leg in float32 is in the notes (`plain_float32_ns`). The
   runtime sweeps all books after a lap or a new epoch, and all sets every 10 ms.
+- `ring_hop`, `ring_rate`: between processes that both spin, each hop begun after a pause of random
+  length. Two that answer each other at once fall into step and then take 22 or 46 ns by chance;
+  figures in step and without pauses are in the notes.
+- `decode_snapshot` below one is a wider window of bytes than the floor's, not less work. The notes
+  name the decoder of processors without AVX2.
 - `signal_tick`: a kernel for strategies; the runtime itself calls it nowhere.
 - `book_update`: one update and both best prices, in a ladder that is warm.
 - `frame_to_verdict`: without audit tap and meters, which the running ingress has.
