@@ -143,6 +143,22 @@ def test_the_books_sign_nothing_twice(desk: PermitDesk) -> None:
     assert (desk.by_permit, len(count)) == (1, 1)
 
 
+def test_a_kill_while_it_is_signed_keeps_it_here(desk: PermitDesk) -> None:
+    desk.learn()
+    seal, before = desk.core.builder.seal, desk.records()
+
+    def killing(*values: Any, **named: Any) -> Any:
+        desk.kill = True
+        return seal(*values, **named)
+
+    desk.core.builder.seal = killing  # type: ignore[method-assign]
+    assert not desk.offer(1, price_ticks=5_100, size_lots=11 * SHARE)
+    assert (desk.by_permit, desk.wire.seen(), desk.wire.lent) == (0, b"", 0)
+    kinds = [kind for kind, _ in desk.records()[len(before) :]]
+    assert kinds == [Kind.INTENT, Kind.DONE]
+    assert desk.order(1).reason == RefusalCode.KILLED
+
+
 def test_a_gate_that_contradicts_its_leeway_stops_everything(desk: PermitDesk) -> None:
     desk.learn()
     desk.core.gate.limits = Risk(order_size_max_lots=SHARE)  # behind its back

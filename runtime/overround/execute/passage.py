@@ -131,7 +131,8 @@ class Passage:
         """
         use = self.use
         use.journal, use.journal_bytes, use.offset, use.sequence = self._journal.room
-        if call(native, self.head, pointer, lease.socket, use):
+        # The latch again: a signature takes time, and ``begin`` will not ask once it has left.
+        if self.core.killed or call(native, self.head, pointer, lease.socket, use):
             lease.release()
             return False
         try:
