@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 from pathlib import Path
 
@@ -136,6 +138,39 @@ def test_nothing_but_our_own_classes_is_let_in() -> None:
             thaw(pickle.dumps({"a": value}), frozenset({"a"}))
     with pytest.raises(ThawError, match="parts"):
         thaw(freeze({"b": 1}), frozenset({"a"}))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["overround.ledger.journal os", "overround.execute.checkpoint find_spec",
+     "overround.execute.checkpoint freeze", "overround.execute.store read_record",
+     "overround.ledger.records msgspec"],
+)  # fmt: skip
+def test_what_our_modules_import_or_do_is_not_let_in(name: str) -> None:
+    """A pickle calls what it names: classes make the state, functions and modules do not."""
+    module, _, attribute = name.partition(" ")
+    with pytest.raises(ThawError, match="may not hold"):
+        thaw(f"c{module}\n{attribute}\n.".encode(), frozenset({"a"}))
+
+
+def test_a_checkpoint_that_the_disk_does_not_take_leaves_no_room_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with journal(folder) as one:
+        made = Store(one).checkpoint()
+    assert made is not None
+    (folder / "checkpoint-000000000007.partial").write_bytes(b"of a start that was killed")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = names(folder)[1:]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_checkpoint(folder, made, fingerprint())
+    assert names(folder) == before
+    assert find_checkpoint(folder, fingerprint()) is not None
 
 
 def test_a_store_that_lives_gives_no_checkpoint(folder: Path) -> None:

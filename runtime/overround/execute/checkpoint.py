@@ -54,8 +54,12 @@ class ThawError(OverroundError):
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module in _MODULES and "." not in name) or (module, name) in _PLAIN:
+        if (module, name) in _PLAIN:
             return super().find_class(module, name)
+        found = super().find_class(module, name) if module in _MODULES else None
+        # What a pickle names it may call: no function, and nothing that a module has imported.
+        if isinstance(found, type) and found.__module__ == module and "." not in name:
+            return found
         raise ThawError(f"a checkpoint may not hold {module}.{name}")
 
 

@@ -39,6 +39,14 @@ def _crc(data: bytes) -> int:
     return int(lib.ovr_crc32c(0, ffi.from_buffer(data), len(data)))
 
 
+def _write(path: Path, *parts: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: bytes) -> Path:
     """Write a checkpoint durably and drop the oldest ones; ``fingerprint`` is 32 bytes.
 
@@ -50,14 +58,15 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, fingerprint: bytes) -
         len(checkpoint.state), fingerprint,
     ) + checkpoint.state  # fmt: skip
     path = _path(folder, last.sequence)
+    for left in folder.glob("checkpoint-*.partial"):  # by a start that was killed
+        left.unlink()
     partial = path.with_suffix(".partial")
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(_HEAD.pack(MAGIC, _crc(body)))
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        _write(partial, _HEAD.pack(MAGIC, _crc(body)), body)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # a full disk: the journal needs the room
+        raise
     folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder_fd)
