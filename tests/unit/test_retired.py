@@ -11,10 +11,11 @@ import pytest
 
 from oracle.desk import SHARE, Desk, accepted, market, order_event, rest, taker_trade
 from overround.errors import InvariantError
+from overround.execute import store
 from overround.execute.order import OrderState
 from overround.execute.retired import Retired, RetiredOrders, trade_hash
 from overround.ledger.export import ledger_lines, rebuild
-from overround.ledger.journal import JournalDamage, read_record, segment_path
+from overround.ledger.journal import JournalDamage, JournalRecord, read_record, segment_path
 from overround.ledger.positions import FillState
 from overround.observe.metrics import Value
 from overround.venues.polymarket.records import OrderEvent, TradeState
@@ -191,6 +192,36 @@ def test_a_place_that_holds_something_else_is_damage(desk: ShortDesk) -> None:
     with pytest.raises(JournalDamage, match="No such file"):
         read_record(desk.folder, 99 << 32)
     assert segment_path(desk.folder, 0).exists()
+
+
+@pytest.mark.parametrize("good", range(3))
+def test_one_that_cannot_be_read_for_a_moment_is_no_stranger_afterwards(
+    desk: ShortDesk, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    """Too many open files, say: a comparison is told of it and goes on a second later."""
+    order_id = desk.trade(0)
+    desk.trade(1)
+    desk.trade(2)
+    assert desk.memory() == [2]
+    reads = []
+
+    def failing(folder: Path, place: int) -> JournalRecord:
+        reads.append(place)
+        if len(reads) > good:
+            raise JournalDamage("too many open files")
+        return read_record(folder, place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "read_record", failing)
+        with pytest.raises(JournalDamage):
+            desk.store.by_id.get(order_id)
+    assert len(reads) == good + 1
+    assert order_id in desk.store.by_id
+    late = taker_trade(order_id, INFO, "late", state=TradeState.CONFIRMED, size_lots=SHARE)
+    assert desk.settlement.on_trade(late) == 2
+    assert desk.news.notices == []
+    trades = [fill.trade_id for fill, _ in desk.store.positions.fills_of(order_id)]
+    assert trades == ["t0", "late"]
 
 
 @pytest.mark.parametrize(

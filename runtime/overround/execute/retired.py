@@ -110,6 +110,11 @@ class RetiredOrders:
         packed = _HEAD.pack(*row[:8], flags)
         self.rows[_id_bytes(order_id)] = packed + b"".join(_FILL.pack(*one) for one in row.fills)
 
+    def get(self, order_id: str) -> Retired | None:
+        """Return what is kept of an order, None if it is not kept."""
+        packed = self.rows.get(_id_bytes(order_id))
+        return None if packed is None else _unpack(packed)
+
     def pop(self, order_id: str) -> Retired | None:
         """Give an order back, None if it is not kept."""
         packed = self.rows.pop(_id_bytes(order_id), None)

@@ -390,10 +390,11 @@ class Store:
 
     def _recall(self, order_id: str) -> Order | None:
         """Bring a retired order back into memory, None if there never was one."""
-        row = self.retired.pop(order_id)
+        row = self.retired.get(order_id)
         if row is None:
             return None
         intent, signed = self._read(row.intent_at), self._read(row.signed_at)
+        fills = [self._read_fill(place) for _, place, _ in row.fills]
         if (
             not isinstance(intent, Intent)
             or not isinstance(signed, Signed)
@@ -405,11 +406,10 @@ class Store:
             row.cancel_asked, row.acknowledged,
         )  # fmt: skip
         order.matched_lots, order.filled_lots = row.matched_lots, row.filled_lots
-        order.spent_micro, order.touched_ns = row.spent_micro, row.touched_ns
-        order.refused, order.reason = row.refused, row.reason
-        order.intent_at, order.signed_at = row.intent_at, row.signed_at
-        for _, place, state in row.fills:
-            fill = self._read_fill(place)
+        order.refused, order.reason, order.touched_ns = row.refused, row.reason, row.touched_ns
+        order.spent_micro, order.intent_at, order.signed_at = row.spent_micro, *row[:2]
+        self.retired.pop(order_id)  # not before all of it could be read
+        for fill, (_, place, state) in zip(fills, row.fills, strict=True):
             self.positions.recall(fill, state, place)
             order.trades_seen.add(fill.trade_id)
         order.trades_expected = set(order.trades_seen)
