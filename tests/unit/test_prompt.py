@@ -170,7 +170,10 @@ def test_a_gate_that_contradicts_its_leeway_stops_everything(desk: PermitDesk) -
     with pytest.raises(InvariantError):
         desk.store.commit(RiskMark("day", 1, 0, 0), desk.now_ns)
     assert desk.records() == on_disk
-    desk.core.gate.limits = desk.limits
+    desk.core.gate.limits, seen = desk.limits, desk.wire.seen()
+    with pytest.raises(InvariantError):  # the next order neither, whoever cleared the latch
+        desk.offer(2, size_lots=12 * SHARE)
+    assert (desk.records(), len(seen) > 0, desk.wire.seen()) == (on_disk, True, b"")
     assert desk.restart() == 2
 
 

@@ -391,7 +391,9 @@ class Journal:
         """The mapped segment, its size, and offset and sequence of the next record.
 
         For native code that writes whole records there; ``written_ahead`` says so afterwards.
+        InvariantError while the last ones are not confirmed: they lie there.
         """
+        self.check_confirmed()
         return self._base, self._map_bytes, self._offset, self.next_sequence
 
     def written_ahead(self, ends: list[int]) -> None:
