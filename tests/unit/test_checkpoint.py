@@ -207,3 +207,5 @@ def test_a_start_keeps_a_checkpoint_once_it_had_much_to_read(
     with wiring.open_journal(settings, folder, lambda: None) as one:
         store = wiring.open_store(settings, one)
         assert (store.replayed, sums(store)) == (0, expected)
+        assert one.checkpoint is None  # its bytes are of no use any more, for all of a life
+        assert sums(Store(one)) == expected

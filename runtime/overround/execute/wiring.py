@@ -248,6 +248,7 @@ def open_store(settings: Settings, journal: Journal) -> Store:
             write_checkpoint(journal.folder, kept, fingerprint())
         except OSError as error:  # an aid: the journal itself is whole
             log.warning("checkpoint", text=f"not written: {error}")
+    journal.refuse_checkpoint()  # the store has it: its bytes would stay for all of this life
     return store
 
 

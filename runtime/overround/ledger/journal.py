@@ -302,7 +302,7 @@ class Journal:
             raise
 
     def refuse_checkpoint(self) -> None:
-        """Let ``records`` be all that the folder holds: its state could not be used."""
+        """Let ``records`` be all that the folder holds: its state cannot be used, or has been."""
         self.checkpoint = None
         self.records = Replay(self.folder, self._progress)
 
