@@ -138,7 +138,9 @@ def test_a_look_learns_of_a_token_by_the_trade_that_the_journal_lacks(rig: Rig) 
 
 
 def test_an_adopted_order_is_ours_from_then_on(tmp_path: Path) -> None:
-    rig = Rig(tmp_path, execute=Execute(**QUICK, orphan_orders="adopt"))
+    # No dead-man switch: on a busy machine it could cancel before the second one is there.
+    quiet = {"orphan_orders": "adopt", "heartbeat_interval_ms": 0}
+    rig = Rig(tmp_path, execute=Execute(**QUICK, **quiet))
     try:
         hand = Hand(rig)
         orphan = hand.bid()
