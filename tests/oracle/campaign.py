@@ -41,9 +41,11 @@ DAY_S = 86_400
 
 
 def venue_fee(size_lots: int, price_ticks: int, rate_ppm: int, exponent: int) -> int:
-    """Size x rate x p(1-p), half up to 10 micro-units."""
+    """Size x rate x p(1-p), half up to 10 micro-units; what is less than 10 costs nothing."""
     curve = (price_ticks * (10_000 - price_ticks)) ** exponent
     scale = 10**6 * 10 ** (8 * exponent) * 10
+    if size_lots * rate_ppm * curve < scale:
+        return 0
     return (2 * size_lots * rate_ppm * curve + scale) // (2 * scale) * 10
 
 

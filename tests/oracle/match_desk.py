@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from oracle.campaign import venue_fee
 from overround.match.accounts import Accounts
 from overround.match.engine import MatchingEngine
 from overround.match.types import (
@@ -22,12 +23,6 @@ NOW_S = NOW_MS // 1000
 ALICE, BOB, CAROL = 1, 2, 3
 YES, NO = Outcome.YES, Outcome.NO
 BUY, SELL = Side.BUY, Side.SELL
-
-
-def venue_fee(size_lots: int, price_ticks: int, rate_ppm: int, exponent: int) -> int:
-    """Size x rate x p(1-p), half up to 10 micro-units."""
-    exact = size_lots * rate_ppm * price_ticks * (10_000 - price_ticks)
-    return (exact + 5 * 10**14) // 10**15 * 10
 
 
 class Desk:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oracle.campaign import venue_fee
 from overround.errors import VenueError
 from overround.venues.polymarket.fees import FeeRate, FeeSchedule, fee_micro
 
@@ -88,6 +89,14 @@ def test_schedule_learns_only_what_is_new() -> None:
     assert len(grown) == 2
     assert len(schedule) == 1
     assert grown.learn(FeeRate(5_000, 60_000)).at(6_000) == FeeRate(5_000, 60_000)
+
+
+@given(st.one_of(sizes, st.integers(0, 100_000)), prices, rates, exponents)
+def test_the_twin_of_the_exchange_charges_the_same(
+    size_lots: int, price_ticks: int, rate_ppm: int, exponent: int
+) -> None:
+    fee = fee_micro(size_lots, price_ticks, rate_ppm, exponent)
+    assert venue_fee(size_lots, price_ticks, rate_ppm, exponent) == fee
 
 
 def test_schedule_survives_its_encoding() -> None:
