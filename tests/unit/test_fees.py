@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from oracle.campaign import venue_fee
@@ -91,6 +91,7 @@ def test_schedule_learns_only_what_is_new() -> None:
     assert grown.learn(FeeRate(5_000, 60_000)).at(6_000) == FeeRate(5_000, 60_000)
 
 
+@example(10_000, 9_900, 70_000, 1)
 @given(st.one_of(sizes, st.integers(0, 100_000)), prices, rates, exponents)
 def test_the_twin_of_the_exchange_charges_the_same(
     size_lots: int, price_ticks: int, rate_ppm: int, exponent: int
