@@ -465,9 +465,9 @@ class Campaign:
         traders = (self._me, *self._desk.traders)
         before = {one.address: one.balance() or 0 for one in traders}
         fees = schedules(venue.get("/events/keyset?limit=100")["events"])
-        log, day = venue.log(), epoch_ms() // DAY_MS
+        day = epoch_ms() // DAY_MS
         venue.control("rebates", day=day)
-        wanted = rebates(log, fees, day)
+        wanted = rebates(venue.log(), fees, day)
         for one in traders:
             paid = (one.balance() or 0) - before[one.address]
             self.report.rebates_micro += paid

@@ -2,6 +2,10 @@
 
 A market's pool is its share of the day's taker fees; a maker's part is what it would have paid
 as a taker over what all makers would have. Below a dollar over all markets nothing is paid.
+
+Trades among the exchange's own accounts have no line in its log, and they move the division's last
+unit. So the exchange tells each market's sums when it pays (``rebate_pool``); here they have to
+agree with the lines that there are, and a part is worked out of them.
 """
 
 from __future__ import annotations
@@ -15,6 +19,10 @@ from oracle.campaign import venue_fee
 DAY_MS: Final = 86_400_000
 LEAST_MICRO: Final = 1_000_000
 PPM: Final = 1_000_000
+HOUSE_ODDS: Final = 100
+ODDS_MICRO: Final = 100
+"""A house trade's fee is its makers' equivalents but for the rounding of legs: a few units and one
+per cent."""
 
 
 class Schedule(NamedTuple):
@@ -61,10 +69,29 @@ def rebates(
         for leg in line["makers"]:
             equal = venue_fee(leg["size_lots"], leg["price_ticks"], fee.rate_ppm, fee.exponent)
             parts[market][leg["account"]] += equal
+    told = {
+        line["market"]: (line["pool_micro"], line["equivalents_micro"])
+        for line in lines
+        if line["event"] == "rebate_pool" and line["day"] == day
+    }
     sums: Counter[str | None] = Counter()
     for market, equals in parts.items():
         total = sum(equals.values())
+        pool = pools[market] // PPM
+        if market in told:
+            pool, total = agreed(told[market], pools[market], total, fees[market])
         for account, equal in equals.items():
             if total and account is not None:
-                sums[account] += pools[market] // PPM * equal // total
+                sums[account] += pool * equal // total
     return Counter({who: micro for who, micro in sums.items() if micro >= LEAST_MICRO})
+
+
+def agreed(told: tuple[int, int], pool_ppm: int, total: int, fee: Schedule) -> tuple[int, int]:
+    """Return a market's sums as the exchange told them; AssertionError if the lines deny them."""
+    pool_micro, equivalents_micro = told
+    house = equivalents_micro - total
+    wanted = (pool_ppm + house * fee.rebate_ppm) // PPM
+    slack = house and ODDS_MICRO + house * fee.rebate_ppm // PPM // HOUSE_ODDS
+    assert house >= 0, f"rebate pool {told}: the lines alone make {total}"
+    assert abs(pool_micro - wanted) <= slack, f"rebate pool {told}: the lines make {wanted}"
+    return told

@@ -134,3 +134,22 @@ def test_rebates_are_shared_by_what_makers_would_have_paid() -> None:
     assert not rebates([trade, SETTLED], fees, day + 1)
     assert not rebates([trade, {**SETTLED, "status": "FAILED"}], fees, day)
     assert not rebates([{**trade, "fee_micro": 4_000_000}, SETTLED], fees, day)  # below a dollar
+
+
+def test_what_the_house_traded_is_in_the_sums_that_the_exchange_tells() -> None:
+    fees = {"cond": Schedule(70_000, 200_000, 1)}
+    day = NOW_MS // DAY_MS
+    trade = {**TRADE, "epoch_ms": NOW_MS, "fee_micro": 17_500_000}
+
+    def told(pool_micro: int, equivalents_micro: int) -> list[dict[str, Any]]:
+        sums = {"pool_micro": pool_micro, "equivalents_micro": equivalents_micro}
+        return [trade, SETTLED, {"event": "rebate_pool", "market": "cond", "day": day, **sums}]
+
+    own = 175_000
+    assert rebates(told(3_500_000, own), fees, day) == {OTHER: 3_500_000}
+    # Twice as much by the house; the exchange rounds the sum, not each part.
+    assert rebates(told(3_570_001, 3 * own), fees, day) == {OTHER: 1_190_000}
+    assert rebates(told(3_570_005, 3 * own), fees, day) == {OTHER: 1_190_001}
+    for pool_micro, equivalents_micro in ((3_500_001, own), (3_580_000, 3 * own), (0, own - 10)):
+        with pytest.raises(AssertionError, match="rebate pool"):
+            rebates(told(pool_micro, equivalents_micro), fees, day)

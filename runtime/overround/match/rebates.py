@@ -88,6 +88,14 @@ class Rebates:
         for account, equivalent in entry.makers:
             pool.equivalents[account] = pool.equivalents.get(account, 0) + equivalent
 
+    def totals(self, day: int) -> list[tuple[int, int, int]]:
+        """Return market, what there is to share in micro-units, and all equivalents of a day."""
+        return [
+            (market, pool.pool_ppm_micro // _PPM, sum(pool.equivalents.values()))
+            for (pool_day, market), pool in sorted(self._pools.items(), key=lambda item: item[0])
+            if pool_day == day
+        ]
+
     def shares(self, day: int) -> list[RebateShare]:
         """Return what everybody has coming for a day so far, by market then account, above 0."""
         shares: list[RebateShare] = []

@@ -94,12 +94,21 @@ class LifeCycle:
 
     def pay_rebates(self, day: int) -> list[RebatePaid]:
         """Pay the makers of a day (since the epoch) and return what was paid."""
-        paid = [e for e in self._exchange.engine.pay_rebates(day) if isinstance(e, RebatePaid)]
+        engine, markets = self._exchange.engine, self._exchange.catalog.markets
+        for index, pool_micro, equivalents in engine.rebates.totals(day):
+            # Trades among the house's own accounts have no line: their part is in these sums.
+            self._log(
+                "rebate_pool",
+                market=markets[index].condition_id,
+                day=day,
+                pool_micro=pool_micro,
+                equivalents_micro=equivalents,
+            )
+        paid = [event for event in engine.pay_rebates(day) if isinstance(event, RebatePaid)]
         for event in paid:
-            market = self._exchange.catalog.markets[event.market]
             self._log(
                 "rebate",
-                market=market.condition_id,
+                market=markets[event.market].condition_id,
                 number=event.account,
                 day=day,
                 cash_micro=event.cash_micro,
