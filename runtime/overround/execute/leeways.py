@@ -47,6 +47,7 @@ class Leeways:
         if found is not None and found[0] is market:
             return found[2], found[1]
         self._lately[place] = None
+        self._lately.move_to_end(place)
         if len(self._lately) > LATELY_MAX:
             self._lately.popitem(last=False)
         return self._work_out(market, strategy, now_ns)
