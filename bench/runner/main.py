@@ -80,8 +80,15 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         say(f"no row {', '.join(unknown)}; --list names them")
         return 2
+    if options.json is not None and not options.json.parent.is_dir():
+        say(f"--json {options.json}: there is no folder {options.json.parent}")
+        return 2
     if options.of:
-        host_facts, rows = stored.merged([stored.load(path) for path in options.of])
+        try:
+            host_facts, rows = stored.merged([stored.load(path) for path in options.of])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            say(f"--of: no stored run of build/bench/results: {error}")
+            return 2
         return finish(options, host_facts, rows)
     begun = time.monotonic()
     kit = Kit(rounds=options.rounds, peers=not options.no_peers, fifo=not options.no_fifo)
