@@ -37,6 +37,10 @@ def test_file_overrides_defaults(tmp_path: Path):
         ("[capacity]\nchanges_records = 1000\n", "1000 is not a power of two"),
         ("instance = \n", "not valid TOML"),
         ("a = 1\nb = 2\n", "(and 1 more)"),
+        (
+            "[ingress]\nnative_cpus = [0]\n[cpu]\nnative_cpus = [1]\n",
+            "bot.toml: ingress.native_cpus is now cpu.native_cpus: remove the old one",
+        ),
     ],
 )
 def test_bad_file_gives_one_line_naming_the_key(tmp_path: Path, text: str, expected: str):

@@ -54,6 +54,8 @@ def _first_problem(error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         text = f"unknown key '{key}'; remove it or mend its spelling"
+    elif not key:  # of several keys together: the message names them
+        text = first["msg"].removeprefix("Value error, ")
     else:
         seen = _PASSWORD.sub(r"\1***", repr(first["input"]))
         text = f"'{key}' = {seen}: {first['msg'][:1].lower()}{first['msg'][1:]}"
